@@ -1,0 +1,72 @@
+# `make` alone lists the targets. Everything lives in .venv and runs/; `make clean` removes both.
+PYTHON ?= python3
+EPOCHS ?=
+JAX ?= jax[cpu]>=0.7,<0.13
+TORCH ?= torch>=2.6,<3
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV_PYTHON = .venv/bin/python
+NOTEBOOKS = $(VENV_PYTHON) tools/run_notebooks.py
+BACKENDS = jax torch
+
+# This checkout is what gets imported, even after its folder was moved or renamed.
+export PYTHONPATH := $(CURDIR)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL = help
+.PHONY: help setup run test notebooks train lint test-backends benchmark clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/installed ## make .venv and install requirements.txt, once
+
+run: setup ## execute every notebook; copies, graphs and a results table go to runs/
+	@$(NOTEBOOKS) run
+
+test: setup lint ## run the tests; those on real data need MONUSEG_DIR
+	@$(VENV_PYTHON) -m pytest
+
+notebooks: setup ## execute every notebook in place, ready to commit
+	@$(NOTEBOOKS) rewrite
+
+train: setup ## train a network: make train MODEL=unet [EPOCHS=100]
+	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),--epochs "$(EPOCHS)")
+
+lint: setup ## check the code and the notebooks with ruff
+	@$(VENV_PYTHON) -m ruff check .
+
+test-backends: $(BACKENDS:%=test-%) ## run the tests under JAX and under PyTorch, on the CPU
+
+benchmark: setup ## time the steps whose speed matters
+	@for script in benchmarks/*.py; do $(VENV_PYTHON) "$$script" || exit 1; done
+
+clean: ## remove environments, runs/ and caches; data/, models/ and Graphs/ stay
+	rm -rf .venv $(BACKENDS:%=.venv-%) runs *.egg-info .pytest_cache .ruff_cache
+	find nuclei notebooks tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: $(BACKENDS:%=test-%)
+$(BACKENDS:%=test-%): test-%: .venv-%/installed
+	KERAS_BACKEND=$* CUDA_VISIBLE_DEVICES= JAX_PLATFORMS=cpu \
+		.venv-$*/bin/python -m pytest -m "not tensorflow"
+
+# The stamp is written last: an install that was interrupted starts over, from an empty folder.
+.venv/installed: requirements.txt requirements-dev.txt
+	$(new-environment)
+	.venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.venv-jax/installed: EXTRA = "$(JAX)"
+.venv-torch/installed: EXTRA = "$(TORCH)" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+.venv-%/installed: requirements.txt requirements-dev.txt
+	$(new-environment)
+	@grep -v '^tensorflow' requirements.txt > $(@D)/requirements.txt
+	$(@D)/bin/python -m pip install -r $(@D)/requirements.txt -r requirements-dev.txt $(EXTRA)
+	@touch $@
+
+define new-environment
+@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	echo 'Python 3.11, 3.12 or 3.13 is needed and $(PYTHON) is none of them:' \
+		'install one and name it, as in: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+$(PYTHON) -m venv --clear $(@D)
+endef

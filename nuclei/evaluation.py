@@ -1,0 +1,156 @@
+"""Measure a model on whole images, and on patches beside them: one protocol for all models."""
+
+from dataclasses import asdict
+from time import perf_counter
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from . import inference, metrics, patches
+from .files import InputError
+
+COLUMNS = {
+    "dice": "Dice (= F1)",
+    "iou": "IoU",
+    "precision": "Precision",
+    "recall": "Recall",
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "soft_dice_per_pixel": "Soft Dice per pixel",
+}
+"""Scores in the order of the table, with their headings. Loss is the mean cross-entropy."""
+
+PATCH_BATCH = 12
+"""Patches that go through the model together: a third of the 36 of one image."""
+
+
+def evaluate(model, samples, threshold=0.5, progress=True):
+    """Score a model by the protocol of this project.
+
+    Each image is predicted whole and compared with its mask at one threshold. Its 36 patches
+    are then predicted each by itself, as in older work on this task, and pooled.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1).
+    samples : sequence of dataset.Sample
+    threshold : float
+        A pixel belongs to a nucleus from this probability up. Leave it at 0.5: another value
+        must not be chosen on the images that are scored.
+    progress : bool
+        Show a progress bar over the images.
+
+    Returns
+    -------
+    dict
+        JSON-serialisable. Scores are `dice` (= pixel F1), `iou`, `precision`, `recall`,
+        `accuracy`, `loss` (mean binary cross-entropy) and `soft_dice_per_pixel`.
+
+        - `model`, `threshold`, `seconds_per_image` (median, whole images)
+        - `images`: for each image `name`, `patient`, `organ` and its scores
+        - `mean`: for each score its `mean` over images and the 95% bootstrap interval over
+          images, `low` to `high`
+        - `pooled`: scores of the pixels of all images taken together
+        - `organs`: for each organ the number of `images` and the mean of each score
+        - `patches`: the `count` of patches and the scores of all their pixels together
+
+    Raises
+    ------
+    InputError
+        If there are no samples.
+    """
+    if not samples:
+        raise InputError("There are no images to evaluate: choose a split that has some.")
+    whole, pieces, seconds, patch_count = [], [], [], 0
+    for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
+        start = perf_counter()
+        probability = inference.predict(model, sample.image)
+        seconds.append(perf_counter() - start)
+        whole.append(_measure(probability, sample.mask, threshold))
+
+        images, masks = patches.cut(sample.image), patches.cut(sample.mask)
+        patch_count += len(images)
+        for i in range(0, len(images), PATCH_BATCH):
+            probability = inference.forward(model, images[i : i + PATCH_BATCH])
+            pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
+
+    images = [
+        {"name": sample.name, "patient": sample.patient, "organ": sample.organ, **_pool([measure])}
+        for sample, measure in zip(samples, whole, strict=True)
+    ]
+    return {
+        "model": model.name,
+        "threshold": threshold,
+        "seconds_per_image": float(np.median(seconds)),  # the first one also compiles
+        "images": images,
+        "mean": {score: _interval([image[score] for image in images]) for score in COLUMNS},
+        "pooled": _pool(whole),
+        "organs": _by_organ(images),
+        "patches": {"count": patch_count, **_pool(pieces)},
+    }
+
+
+def table(report):
+    """Print a report of `evaluate` as a Markdown table.
+
+    Parameters
+    ----------
+    report : dict
+        What `evaluate` returned.
+
+    Returns
+    -------
+    str
+        A row each for the mean over images, its interval, the pooled pixels, the patches and
+        each organ; aligned, so that it also reads well as plain text.
+    """
+    mean, patch_scores, organs = report["mean"], report["patches"], report["organs"]
+    rows = [
+        ["", *COLUMNS.values()],
+        [f"Mean of {len(report['images'])} images", *(f"{mean[s]['mean']:.3f}" for s in COLUMNS)],
+        ["95% interval", *(f"{mean[s]['low']:.3f} to {mean[s]['high']:.3f}" for s in COLUMNS)],
+        ["Pooled pixels", *(f"{report['pooled'][s]:.3f}" for s in COLUMNS)],
+        [f"{patch_scores['count']} patches, pooled", *(f"{patch_scores[s]:.3f}" for s in COLUMNS)],
+    ]
+    for organ, scores in organs.items():
+        rows.append([f"{organ} ({scores['images']})", *(f"{scores[s]:.3f}" for s in COLUMNS)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    return "\n".join(
+        "| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |"
+        for row in rows
+    )
+
+
+def _measure(probability, mask, threshold):
+    """Compare one prediction, or a batch of them, with the truth, for `_pool`."""
+    return {
+        "confusion": metrics.confusion(probability >= threshold, mask),
+        "loss": metrics.binary_cross_entropy(probability, mask),
+        "soft_dice_per_pixel": metrics.soft_dice_per_pixel(probability, mask),
+    }
+
+
+def _pool(measures):
+    """Scores of all pixels of several measures, each pixel counting once."""
+    confusions = [measure["confusion"] for measure in measures]
+    scores = asdict(sum(confusions, metrics.Confusion()).scores())
+    for score in ("loss", "soft_dice_per_pixel"):
+        values = [measure[score] for measure in measures]
+        scores[score] = float(np.average(values, weights=[c.pixels for c in confusions]))
+    return scores
+
+
+def _interval(values):
+    low, high = metrics.bootstrap_interval(values)
+    return {"mean": float(np.mean(values)), "low": low, "high": high}
+
+
+def _by_organ(images):
+    organs = {}
+    for organ in sorted({image["organ"] for image in images}):
+        group = [image for image in images if image["organ"] == organ]
+        means = {score: float(np.mean([image[score] for image in group])) for score in COLUMNS}
+        organs[organ] = {"images": len(group), **means}
+    return organs

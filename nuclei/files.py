@@ -1,0 +1,131 @@
+"""Read images whole and write files whole, or say in one sentence why not."""
+
+import os
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+
+
+class InputError(ValueError):
+    """Something a person can cure: one sentence that names the file and the cure."""
+
+
+@contextmanager
+def whole(path):
+    """Write a file whole or not at all: to a temporary name first, then renamed.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name; missing folders above it are made.
+
+    Yields
+    ------
+    Path
+        A name beside `path`, with the same suffixes, to write to. It takes the final name
+        when the block ends well and is removed when the block raises.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written (full disk, no permission, a folder in the way).
+
+    Examples
+    --------
+    >>> with whole("scores.json") as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("{}")
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{path} could not be written ({reason}): free some space or choose another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_rgb(path):
+    """Read a colour image of any common format.
+
+    Parameters
+    ----------
+    path : str or Path
+        PNG, TIFF or JPEG; 8-bit RGB, or RGBA, which is laid over white.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        RGB.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, no image, grey, or not 8-bit.
+    """
+    image = _decode(path)
+    if image.mode in ("RGBA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif image.mode not in ("RGB", "P"):
+        raise InputError(
+            f"{path} has the pixel format {image.mode}, not 8-bit colour: "
+            "save the H&E image as RGB and try again."
+        )
+    return np.asarray(image.convert("RGB"))
+
+
+def read_grey(path):
+    """Read a mask or label image with one channel, e.g. 0/255 or uint16 labels.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ndarray of uint8, uint16, int32 or bool, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, no image, or has several channels.
+    """
+    pixels = np.asarray(_decode(path))
+    if pixels.ndim != 2:
+        raise InputError(
+            f"{path} has {pixels.shape[-1]} channels, but a mask has one: save it as a grey image."
+        )
+    return pixels
+
+
+def _decode(path):
+    """Decode every pixel now: Pillow, unlike OpenCV, refuses a file that is cut short."""
+    try:
+        image = Image.open(path)
+        image.load()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: check the path.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: name the image files in it.") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path} is not an image that can be read: use PNG, TIFF or JPEG."
+        ) from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{path} is too large to open at once: cut it into smaller images."
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}): get a fresh copy.") from None
+    return image

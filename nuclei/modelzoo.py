@@ -1,0 +1,158 @@
+"""Read and write trained models: `models/<name>/` holds all that is known of one."""
+
+import csv
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from . import ROOT
+from .files import InputError, whole
+from .networks import NETWORKS
+
+MODELS = ROOT / "models"
+
+
+def load(name):
+    """Rebuild a trained model.
+
+    Parameters
+    ----------
+    name : str or Path
+        A folder of `models/`, e.g. "unet", or the path of such a folder elsewhere.
+
+    Returns
+    -------
+    keras.Model
+        In float32, whatever precision it was trained in, so that predictions depend on the
+        hardware as little as possible.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or its weights are missing, cut short, not HDF5, or of
+        another architecture.
+    """
+    folder = find(name)
+    model = build(read_config(folder))
+    weights = folder / f"{folder.name}.weights.h5"
+    cure = "restore the file or train the model again."
+    if not weights.exists():
+        raise InputError(f"{weights} is missing: {cure}")
+    try:
+        model.load_weights(weights)
+    except OSError as error:
+        raise InputError(f"{weights} is cut short or not an HDF5 file: {cure}") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{weights} does not fit the {model.name} of config.json beside it: {cure}"
+        ) from error
+    return model
+
+
+def build(config):
+    """Build the untrained network that a `config.json` describes, in float32."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return NETWORKS[config["network"]](**config["arguments"])
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def save(folder, model, config, history, metrics):
+    """Write a trained model, each of its files whole.
+
+    Parameters
+    ----------
+    folder : str or Path
+        `models/<name>`: `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`
+        go there.
+    model : keras.Model
+        Its weights are saved, without the state of the optimizer.
+    config : dict
+        `network`: a key of `networks.NETWORKS`; `arguments`: those of its builder.
+    history : list of dict
+        A row an epoch, as `training.Checkpoint` keeps it.
+    metrics : dict
+        What is known of training and evaluation; JSON-serialisable.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    folder = Path(folder)
+    clean = build(config)
+    clean.set_weights(model.get_weights())
+    with whole(folder / f"{folder.name}.weights.h5") as path:
+        clean.save_weights(path)
+    write_history(folder, history)
+    for name, content in (("config.json", config), ("metrics.json", metrics)):
+        with whole(folder / name) as path:
+            path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def write_history(folder, history):
+    """Write `history.csv`: a row an epoch."""
+    with whole(Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=history[0])
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def read_history(folder):
+    """Read `history.csv`.
+
+    Returns
+    -------
+    list of dict of str to float
+        A row an epoch.
+    """
+    with open(Path(folder) / "history.csv", newline="") as file:
+        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+
+
+def provenance():
+    """Say which code and software a model comes from.
+
+    Returns
+    -------
+    dict
+        `commit`: of this repository, with "+" where files differ from it, or None outside
+        git; `versions` of Python, Keras, its backend and NumPy.
+    """
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    packages = ("keras", keras.backend.backend(), "numpy")
+    versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
+    return {"commit": commit, "versions": versions}
+
+
+def find(name):
+    """Find the folder of a model by its name or path."""
+    for folder in (MODELS / name, Path(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
+    raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
+
+
+def read_config(folder):
+    """Read `config.json` and check that it names a network."""
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        if config["network"] in NETWORKS and isinstance(config["arguments"], dict):
+            return config
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise InputError(
+        f"{path} does not describe a known network ({', '.join(NETWORKS)}): restore the file."
+    )

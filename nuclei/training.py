@@ -1,0 +1,267 @@
+"""Pieces for `compile()` and `fit()`: loss, metric, optimizer, checkpoints, devices."""
+
+import importlib
+import os
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from .files import InputError, whole
+from .modelzoo import read_history, write_history
+
+# ------------------------------------------------------------------------------------- devices
+
+
+def prepare(seed, precision="auto"):
+    """Set the seed and the numeric precision, and say what will be trained on.
+
+    Parameters
+    ----------
+    seed : int
+        For initial weights and whatever else Keras, NumPy and Python draw.
+    precision : str
+        "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
+        "mixed_bfloat16" is a third faster on CPUs that have bfloat16 instructions.
+
+    Returns
+    -------
+    dict
+        `backend`, `device`, `precision`, and `jit_compile`, which `compile()` wants: XLA is
+        faster than TensorFlow's own kernels on a GPU but slower on a CPU.
+    """
+    keras.utils.set_random_seed(seed)
+    gpus = list_gpus()
+    if precision == "auto":
+        precision = "mixed_float16" if gpus else "float32"
+    keras.mixed_precision.set_global_policy(precision)
+    device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{os.cpu_count()} CPU cores"
+    print(f"Training on {device} in {precision} with {keras.backend.backend()}.")
+    on_tensorflow_cpu = keras.backend.backend() == "tensorflow" and not gpus
+    return {
+        "backend": keras.backend.backend(),
+        "device": device,
+        "precision": precision,
+        "jit_compile": False if on_tensorflow_cpu else "auto",
+    }
+
+
+def list_gpus():
+    """Name the GPUs that the Keras backend sees.
+
+    Returns
+    -------
+    list of str
+        Empty without a GPU.
+    """
+    if keras.backend.backend() == "torch":
+        device = str(ops.zeros(1).device)
+        return [device] if "cuda" in device or "mps" in device else []
+    try:
+        return keras.distribution.list_devices("gpu")
+    except RuntimeError:  # how JAX says that there is none
+        return []
+
+
+def distribute():
+    """Share each batch among all visible GPUs; build and compile the model inside.
+
+    Returns
+    -------
+    context manager
+        Does nothing where there are fewer than two GPUs, and under PyTorch.
+
+    Examples
+    --------
+    >>> with distribute():  # doctest: +SKIP
+    ...     model = unet()
+    ...     model.compile(...)
+    """
+    backend = keras.backend.backend()
+    if len(list_gpus()) > 1:
+        if backend == "tensorflow":
+            # keras.distribution does not cover TensorFlow, whose own strategy has no Keras name.
+            return importlib.import_module("tensorflow").distribute.MirroredStrategy().scope()
+        if backend == "jax":
+            return keras.distribution.DataParallel().scope()
+    return nullcontext()
+
+
+# ------------------------------------------------------------------------- loss, metric, optimizer
+
+
+@keras.saving.register_keras_serializable("nuclei")
+def bce_dice_loss(mask, probability):
+    """Binary cross-entropy plus soft Dice loss.
+
+    The cross-entropy gives every pixel a gradient; the Dice term, taken over the whole batch
+    (Milletari et al., 3DV 2016), weighs nuclei as much as the larger background.
+
+    Parameters
+    ----------
+    mask, probability : tensor of float32, shape (B, H, W, 1)
+
+    Returns
+    -------
+    tensor of float32, shape ()
+    """
+    mask = ops.cast(mask, "float32")
+    probability = ops.cast(probability, "float32")
+    overlap = ops.sum(mask * probability)
+    soft_dice = (2 * overlap + 1) / (ops.sum(mask) + ops.sum(ops.square(probability)) + 1)
+    cross_entropy = ops.mean(keras.losses.binary_crossentropy(mask, probability))
+    return cross_entropy + 1 - soft_dice
+
+
+@keras.saving.register_keras_serializable("nuclei")
+class Dice(keras.metrics.Metric):
+    """Dice of the thresholded mask, pooled over all pixels seen: 2 TP / (2 TP + FP + FN).
+
+    It equals the pixel-wise F1 of the class nucleus. Correct background adds nothing.
+
+    Parameters
+    ----------
+    threshold : float
+        Probability from which a pixel counts as nucleus.
+    name : str
+    """
+
+    def __init__(self, threshold=0.5, name="dice", **options):
+        super().__init__(name=name, **options)
+        self.threshold = threshold
+        self.overlap = self.add_variable((), "zeros", name="overlap")
+        self.total = self.add_variable((), "zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Count one batch; `sample_weight` is not used."""
+        mask = ops.cast(y_true, "float32")
+        predicted = ops.cast(y_pred >= self.threshold, "float32")
+        scale = 1 / 256**2  # in patches rather than pixels
+        self.overlap.assign_add(ops.sum(mask * predicted) * scale)
+        self.total.assign_add((ops.sum(mask) + ops.sum(predicted)) * scale)
+
+    def result(self):
+        """Dice of all batches since the last reset; 0 before the first nucleus is seen."""
+        return 2 * self.overlap / (self.total + keras.config.epsilon())
+
+    def get_config(self):
+        """Arguments to rebuild the metric from."""
+        return {**super().get_config(), "threshold": self.threshold}
+
+
+def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
+    """AdamW with a warm-up, cosine decay to zero, and an average of the weights.
+
+    Parameters
+    ----------
+    steps : int
+        Batches in the whole training.
+    learning_rate : float
+        Its peak, after the warm-up.
+    warmup : float
+        Fraction of `steps` over which the rate rises linearly from zero.
+    weight_decay : float
+    ema : float
+        Momentum of the exponential moving average of the weights, which validation and the
+        final model use: late steps jitter around a better point than any they stop at.
+
+    Returns
+    -------
+    keras.optimizers.AdamW
+    """
+    # A short run forgets its first steps within its first fifth.
+    ema = min(ema, 1 - 5 / max(steps, 10))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=float(max(1, round(steps * (1 - warmup)))),
+        warmup_target=learning_rate,
+        warmup_steps=float(max(1, round(steps * warmup))),
+    )
+    return keras.optimizers.AdamW(
+        schedule, weight_decay=weight_decay, use_ema=True, ema_momentum=ema
+    )
+
+
+# ------------------------------------------------------------------------------------ checkpoints
+
+
+class Checkpoint(keras.callbacks.SwapEMAWeights):
+    """After every epoch keep the best weights, the history and the state to resume from.
+
+    Needs an optimizer with `use_ema=True`. The averaged weights are those validated and kept
+    as best; the weights under training and the optimizer make up the state. All files
+    are written whole, the state last: a run killed at any moment loses at most one epoch.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds `best.weights.h5`, `history.csv` and `state.weights.h5`.
+    steps_per_epoch : int
+    monitor : str
+        The validation score that is to be as high as possible.
+    """
+
+    def __init__(self, folder, steps_per_epoch, monitor="val_dice"):
+        super().__init__(swap_on_epoch=True)
+        self.folder, self.monitor = Path(folder), monitor
+        self.steps_per_epoch = steps_per_epoch
+        self.history = []
+
+    def restore(self, model):
+        """Resume from the folder, if it holds a state.
+
+        Parameters
+        ----------
+        model : keras.Model
+            Compiled; receives weights and optimizer state.
+
+        Returns
+        -------
+        int
+            Epochs already trained: `initial_epoch` of `fit()`.
+
+        Raises
+        ------
+        InputError
+            If the state is of another network or cannot be read.
+        """
+        state = self.folder / "state.weights.h5"
+        if not state.exists():
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        try:
+            model.load_weights(state)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{state} is damaged or of another network: delete {self.folder} to start over."
+            ) from error
+        epochs = int(model.optimizer.iterations) // self.steps_per_epoch
+        # A run that was killed between history and state has a row too many.
+        self.history = read_history(self.folder)[:epochs]
+        print(f"Resuming after epoch {epochs} from {self.folder}.")
+        return epochs
+
+    def best(self):
+        """The row of the history with the highest validation score."""
+        return max(self.history, key=lambda row: row[self.monitor])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Called by `fit()`; takes the averaged weights out of the model again."""
+        super().on_epoch_begin(epoch, logs)
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Called by `fit()`, with the weights under training in the model."""
+        seconds = time.perf_counter() - self.started
+        scores = {name: float(value) for name, value in logs.items()}
+        row = {"epoch": epoch + 1, "seconds": round(seconds, 1), **scores}
+        self.history.append(row)
+        write_history(self.folder, self.history)
+        with whole(self.folder / "state.weights.h5") as path:
+            self.model.save_weights(path)
+        super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
+        if self.best() is row:
+            with whole(self.folder / "best.weights.h5") as path:
+                keras.Model(self.model.inputs, self.model.outputs).save_weights(path)

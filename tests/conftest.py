@@ -1,0 +1,102 @@
+"""Data for the tests: a MoNuSeg of five small images, and the real one where it is at hand."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+HEIGHT, WIDTH = 40, 48
+FOLDERS = {
+    "TCGA-18-5592-01Z-00-DX1": "Training",
+    "TCGA-HE-7130-01Z-00-DX1": "Training",  # a validation patient
+    "TCGA-A7-A13E-01Z-00-DX1": "Training",
+    "TCGA-FG-A87N-01Z-00-DX1": "Training",  # one of the seven beyond the canonical 30
+    "TCGA-HT-8564-01Z-00-DX1": "Test",
+}
+
+
+@pytest.fixture
+def monuseg():
+    """The folder of the real MoNuSeg."""
+    if "MONUSEG_DIR" not in os.environ:
+        pytest.skip("MONUSEG_DIR is not set")
+    return Path(os.environ["MONUSEG_DIR"])
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Five small images by TCGA name: folder, image, labels, and both as files of MoNuSeg."""
+    return {name: _tiny(seed, folder) for seed, (name, folder) in enumerate(FOLDERS.items())}
+
+
+@pytest.fixture
+def canonical(tmp_path, tiny):
+    """`tiny` in the layout Training|Test / TissueImages, GroundTruth, Labels."""
+    root = tmp_path / "canonical"
+    for name, one in tiny.items():
+        folder = root / one.folder
+        _save(folder / "TissueImages" / f"{name}.tif", one.image)
+        _save(folder / "GroundTruth" / f"{name}_bin_mask.png", np.uint8(255) * (one.labels > 0))
+        _save(folder / "Labels" / f"{name}_labels.png", one.labels.astype(np.uint16))
+    return root
+
+
+@pytest.fixture
+def unpacked(tmp_path, tiny):
+    """`tiny` as the archives of the challenge unpack."""
+    root = tmp_path / "unpacked"
+    for path, data in _published(tiny).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return root
+
+
+@pytest.fixture
+def zipped(tmp_path, tiny):
+    """`tiny` as the two archives of the challenge."""
+    root = tmp_path / "zipped"
+    root.mkdir()
+    for path, data in _published(tiny).items():
+        with zipfile.ZipFile(root / f"{path.parts[0]}.zip", "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.as_posix(), data)
+            # Archives packed on a Mac carry such companions, which are no images.
+            archive.writestr(f"__MACOSX/{path.parent}/._{path.name}", b"Mac OS X")
+    return root
+
+
+def _save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _published(tiny):
+    training, test = Path("MoNuSeg 2018 Training Data"), Path("MoNuSegTestData")
+    files = {}
+    for name, one in tiny.items():
+        is_test = one.folder == "Test"
+        files[(test if is_test else training / "Tissue Images") / f"{name}.tif"] = one.tiff
+        files[(test if is_test else training / "Annotations") / f"{name}.xml"] = one.xml
+    return files
+
+
+def _tiny(seed, folder):
+    generator = np.random.default_rng(seed)
+    image = generator.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    labels = np.zeros((HEIGHT, WIDTH), np.int32)
+    regions = ""
+    for number, (top, left) in enumerate(generator.integers(2, 30, (3, 2)), start=1):
+        labels[top : top + 6, left : left + 9] = number
+        corners = [(left, top), (left + 8, top), (left + 8, top + 5), (left, top + 5)]
+        vertices = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in corners)
+        regions += f'<Region Id="{number}"><Vertices>{vertices}</Vertices></Region>'
+    xml = f"<Annotations><Annotation><Regions>{regions}</Regions></Annotation></Annotations>"
+    tiff = io.BytesIO()
+    Image.fromarray(image).save(tiff, "TIFF", compression="tiff_lzw")
+    return SimpleNamespace(
+        folder=folder, image=image, labels=labels, tiff=tiff.getvalue(), xml=xml.encode()
+    )

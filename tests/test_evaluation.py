@@ -1,0 +1,126 @@
+"""The protocol on images whose scores are known beforehand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nuclei import evaluation, metrics, patches
+from nuclei.dataset import Sample
+from nuclei.files import InputError
+
+
+class Red:
+    """Stands in for a model: probability is red / 255, by pixel."""
+
+    name = "red"
+
+    def predict_on_batch(self, batch):
+        return batch[..., :1] / np.float32(255)
+
+
+def sample(name, organ, predicted, truth):
+    """A sample on which `Red` predicts the mask `predicted`, with probability 0.8 or 0.2."""
+    image = np.zeros((*truth.shape, 3), np.uint8)
+    image[..., 0] = np.where(predicted, 204, 51)
+    return Sample(name=name, patient=name[:5], organ=organ, image=image, mask=truth, labels=None)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    truth = np.zeros((300, 200), bool)
+    truth[:150] = True
+    half = truth.copy()
+    half[:75] = False  # half of the nuclei are missed
+    small = truth[75:225]  # half as many pixels, all of them wrong
+    return [
+        sample("first image", "lung", truth, truth),
+        sample("other image", "lung", half, truth),
+        sample("third image", "brain", ~small, small),
+    ]
+
+
+@pytest.fixture(scope="module")
+def report(samples):
+    return evaluation.evaluate(Red(), samples, progress=False)
+
+
+def test_images_have_names_and_the_scores_of_their_masks(report):
+    first, other, third = report["images"]
+    assert (other["name"], other["patient"], other["organ"]) == ("other image", "other", "lung")
+    assert first["dice"] == first["accuracy"] == 1
+    assert other["dice"] == pytest.approx(2 / 3)
+    assert other["iou"] == other["recall"] == pytest.approx(1 / 2)
+    assert other["precision"] == 1
+    assert other["accuracy"] == pytest.approx(3 / 4)
+    assert third["dice"] == third["accuracy"] == 0
+    assert first["loss"] == pytest.approx(-np.log(0.8), rel=1e-5)
+    assert other["loss"] == pytest.approx(-0.75 * np.log(0.8) - 0.25 * np.log(0.2), rel=1e-5)
+    at_nuclei, elsewhere = (2 * 0.8 + 1) / (1 + 0.8**2 + 1), 1 / (0.2**2 + 1)
+    assert first["soft_dice_per_pixel"] == pytest.approx((at_nuclei + elsewhere) / 2)
+
+
+def test_mean_pooled_and_organs_differ_as_they_should(report):
+    dice = [1, 2 / 3, 0]
+    assert report["mean"]["dice"]["mean"] == pytest.approx(np.mean(dice))
+    low, high = metrics.bootstrap_interval(dice)
+    assert report["mean"]["dice"]["low"] == pytest.approx(low)
+    assert report["mean"]["dice"]["high"] == pytest.approx(high)
+    # In units of 75 rows: TP 2 + 1 + 0, FP 0 + 0 + 1, FN 0 + 1 + 1; 7 right and 3 wrong.
+    assert report["pooled"]["dice"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 2))
+    loss = -(7 * np.log(0.8) + 3 * np.log(0.2)) / 10
+    assert report["pooled"]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert list(report["organs"]) == ["brain", "lung"]
+    assert report["organs"]["lung"]["images"] == 2
+    assert report["organs"]["lung"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_patches_are_cut_as_in_training_and_pooled(report, samples):
+    assert report["patches"]["count"] == 2 + 2 + 1  # 300 x 200 pixels: two patches down
+    truth = np.concatenate([patches.cut(one.mask) for one in samples])
+    red = np.concatenate([patches.cut(one.image[..., 0]) for one in samples])
+    expected = metrics.confusion(red > 128, truth).scores()
+    assert report["patches"]["dice"] == pytest.approx(expected.dice)
+    assert report["patches"]["accuracy"] == pytest.approx(expected.accuracy)
+    loss = metrics.binary_cross_entropy(red / 255, truth)
+    assert report["patches"]["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_threshold_is_where_nuclei_begin(samples):
+    report = evaluation.evaluate(Red(), samples[:1], threshold=0.9, progress=False)
+    assert report["threshold"] == 0.9
+    assert report["pooled"]["recall"] == report["patches"]["recall"] == 0
+    report = evaluation.evaluate(Red(), samples[:1], threshold=0.1, progress=False)
+    assert report["pooled"]["recall"] == report["patches"]["recall"] == 1
+    assert report["pooled"]["precision"] == pytest.approx(0.5)
+
+
+def test_report_survives_json(report):
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["model"] == "red"
+    assert report["seconds_per_image"] > 0
+
+
+def test_table_is_aligned_markdown_with_every_row(report):
+    lines = evaluation.table(report).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[0] for row in cells] == [
+        "",
+        "---" + "-" * (len(cells[1][0]) - 3),
+        "Mean of 3 images",
+        "95% interval",
+        "Pooled pixels",
+        "5 patches, pooled",
+        "brain (1)",
+        "lung (2)",
+    ]
+    assert cells[0][1] == "Dice (= F1)"
+    assert cells[2][1] == f"{report['mean']['dice']['mean']:.3f}" == "0.556"
+    assert cells[3][1].endswith("to 1.000")
+    assert cells[7][1] == "0.833"
+
+
+def test_no_images_get_a_sentence():
+    with pytest.raises(InputError, match="no images to evaluate"):
+        evaluation.evaluate(Red(), [], progress=False)
