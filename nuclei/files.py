@@ -55,6 +55,37 @@ def whole(path):
         temporary.unlink(missing_ok=True)
 
 
+def find_images(paths):
+    """Replace folders by the images in them, sorted by name; what lies deeper is left out.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, which are taken as they are, and folders.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    InputError
+        If a folder holds no image.
+    """
+    images = []
+    for path in paths:
+        if not path.is_dir():
+            images.append(path)
+            continue
+        # Hidden ones are none: a Mac leaves `._<name>` beside each image that it copies.
+        names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+        inside = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES]
+        if not inside:
+            raise InputError(f"{path} holds no PNG, TIFF or JPEG: name another folder.")
+        images.extend(inside)
+    return images
+
+
 def read_rgb(path):
     """Read a colour image of any common format.
 
@@ -107,6 +138,23 @@ def read_grey(path):
             f"{path} has {pixels.shape[-1]} channels, but a mask has one: save it as a grey image."
         )
     return pixels
+
+
+def write_png(path, pixels):
+    """Write an image or a mask as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    pixels : ndarray of uint8, shape (H, W, 3) or (H, W), or of uint16, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with whole(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 def _decode(path):

@@ -144,6 +144,15 @@ def find(name):
     raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
 
 
+def read_metrics(folder):
+    """Read `metrics.json`: what is known of training and evaluation."""
+    path = Path(folder) / "metrics.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise InputError(f"{path} is missing or damaged: restore it or train again.") from None
+
+
 def read_config(folder):
     """Read `config.json` and check that it names a network."""
     path = Path(folder) / "config.json"

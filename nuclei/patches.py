@@ -175,6 +175,30 @@ def read(folder, samples):
     return None if masks is None else (images, masks > 0)
 
 
+def read_or_cut(folder, samples):
+    """Read the patches of these samples where `folder` holds them, else cut them in memory.
+
+    Either way they are the same; a printed sentence says which.
+
+    Parameters
+    ----------
+    folder : str or Path
+    samples : list of Sample
+
+    Returns
+    -------
+    images : ndarray of uint8, shape (N, 256, 256, 3)
+    masks : ndarray of bool, shape (N, 256, 256)
+        As from `read`.
+    """
+    if found := read(folder, samples):
+        print("The patches are those that patch_generator.ipynb wrote.")
+        return found
+    print("patch_generator.ipynb has not written the patches of these images: they are cut here.")
+    images, masks = zip(*((cut(s.image), cut(s.mask)) for s in samples), strict=True)
+    return np.concatenate(images), np.concatenate(masks)
+
+
 def _read_folder(pool, folder, samples, name):
     paths = [_paths(folder / name, sample) for sample in samples]
     if set(sum(paths, [])) != set((folder / name).glob("*.png")):

@@ -83,7 +83,7 @@ def save(figure, path, kilobytes=300):
     """
     dpi = figure.dpi
     while len(png := _png(figure, dpi)) > 1000 * kilobytes:
-        dpi *= 0.9
+        dpi *= min(0.95, (1000 * kilobytes / len(png)) ** 0.5)  # bytes grow with the pixels
     with files.whole(path) as temporary:
         temporary.write_bytes(png)
     return path
@@ -236,3 +236,95 @@ def histograms(groups, bins, title, xlabel, ylabel):
         keys.append(Patch(facecolor="none", edgecolor=look["color"], lw=1.6, label=look["label"]))
     figure.legend(handles=keys, loc="outside lower right", ncols=len(keys))
     return figure
+
+
+@style()
+def curves(history, score, title, ylabel):
+    """Plot a score of training and validation over the epochs.
+
+    Parameters
+    ----------
+    history : list of dict of str to float
+        A row an epoch with `epoch`, `<score>`, `val_<score>` and `val_dice`, by which the
+        best epoch is told.
+    score : str
+    title, ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(6, 3.6))
+    axis = figure.subplots()
+    epochs = [row["epoch"] for row in history]
+    axis.plot(epochs, [row[score] for row in history], label="training (augmented patches)")
+    axis.plot(epochs, [row[f"val_{score}"] for row in history], label="validation patients")
+    best = max(history, key=lambda row: row["val_dice"])
+    axis.plot(
+        best["epoch"], best[f"val_{score}"], "o", color=VERMILION,
+        label=f"weights kept: epoch {best['epoch']:.0f}, {best[f'val_{score}']:.3f}",
+    )  # fmt: skip
+    axis.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    axis.legend()
+    return figure
+
+
+@style()
+def predictions(samples, probabilities, titles, title, threshold=0.5, crop=400):
+    """Show the middle of images beside their masks, the prediction and where the two differ.
+
+    Parameters
+    ----------
+    samples : sequence of dataset.Sample
+    probabilities : sequence of ndarray of float32, shape (H, W)
+    titles : sequence of str
+        One for each row.
+    title : str
+        Title of the figure.
+    threshold : float
+    crop : int
+        Side of the square that is shown, in pixels.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(9.2, 2.35 * len(samples) + 0.9))
+    figure.suptitle(title)
+    axes = figure.subplots(len(samples), 4, squeeze=False, sharex=True, sharey=True)
+    headings = ("Image", "Annotation", "Probability", "Errors")
+    for axis, heading in zip(axes[0], headings, strict=True):
+        axis.set_title(heading)
+    for row, sample, probability, name in zip(axes, samples, probabilities, titles, strict=True):
+        top, left = (max(0, side - crop) // 2 for side in sample.mask.shape)
+        middle = np.s_[top : top + crop, left : left + crop]
+        image, mask, probability = sample.image[middle], sample.mask[middle], probability[middle]
+        predicted = probability >= threshold
+        row[0].imshow(image)
+        row[1].imshow(image)
+        if mask.any() and not mask.all():
+            row[1].contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
+        row[2].imshow(probability, cmap="magma", vmin=0, vmax=1)
+        errors = np.full((*mask.shape, 3), 255, np.uint8)
+        for where, color in zip(_outcomes(mask, predicted), OUTCOMES.values(), strict=True):
+            errors[where] = np.round(np.multiply(mpl.colors.to_rgb(color), 255))
+        row[3].imshow(errors)
+        row[0].set_ylabel(name)
+        for axis in row:
+            axis.grid(False)
+    figure.supxlabel("x (pixels)", size=9)
+    keys = [Patch(facecolor=color, label=outcome) for outcome, color in OUTCOMES.items()]
+    keys.append(Line2D([], [], color=OUTLINE, label="outline in the mask"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "magma")
+    figure.colorbar(scale, ax=axes, location="right", shrink=0.4, label="probability of nucleus")
+    return figure
+
+
+OUTCOMES = {"true positive": "#B8C4CE", "false positive": VERMILION, "false negative": BLUE}
+"""Colours of predicted pixels against the mask."""
+
+
+def _outcomes(mask, predicted):
+    return mask & predicted, ~mask & predicted, mask & ~predicted

@@ -191,21 +191,28 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     """After every epoch keep the best weights, the history and the state to resume from.
 
     Needs an optimizer with `use_ema=True`. The averaged weights are those validated and kept
-    as best; the weights under training and the optimizer make up the state. All files
-    are written whole, the state last: a run killed at any moment loses at most one epoch.
+    as best, with statistics of batch normalisation of their own: those gathered in training do
+    not fit them (Izmailov et al., UAI 2018, section 3.2). The weights under training and
+    the optimizer make up the state. All files are written whole, the state last: a run killed
+    at any moment loses at most one epoch.
 
     Parameters
     ----------
     folder : str or Path
         Holds `best.weights.h5`, `history.csv` and `state.weights.h5`.
+    batches : AugmentedBatches
+        What is trained on; the first `CALIBRATION` batches give the statistics.
     steps_per_epoch : int
     monitor : str
         The validation score that is to be as high as possible.
     """
 
-    def __init__(self, folder, steps_per_epoch, monitor="val_dice"):
+    CALIBRATION = 12
+    """Batches from which the statistics of the averaged weights are taken."""
+
+    def __init__(self, folder, batches, steps_per_epoch, monitor="val_dice"):
         super().__init__(swap_on_epoch=True)
-        self.folder, self.monitor = Path(folder), monitor
+        self.folder, self.batches, self.monitor = Path(folder), batches, monitor
         self.steps_per_epoch = steps_per_epoch
         self.history = []
 
@@ -252,6 +259,25 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         super().on_epoch_begin(epoch, logs)
         self.started = time.perf_counter()
 
+    def on_test_begin(self, logs=None):
+        """Called by `fit()`; puts the averaged weights into the model, to be validated."""
+        super().on_test_begin(logs)
+        self.statistics = self._get_statistics()
+        layers = [x for x in self.model.layers if isinstance(x, keras.layers.BatchNormalization)]
+        momenta = [layer.momentum for layer in layers]
+        for i in range(self.CALIBRATION):
+            for layer in layers:
+                layer.momentum = i / (i + 1)  # so that all batches count alike
+            self.model(self.batches[i][0], training=True)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        self.averaged_statistics = self._get_statistics()
+
+    def on_test_end(self, logs=None):
+        """Called by `fit()`; puts the weights under training back."""
+        super().on_test_end(logs)
+        self._set_statistics(self.statistics)
+
     def on_epoch_end(self, epoch, logs=None):
         """Called by `fit()`, with the weights under training in the model."""
         seconds = time.perf_counter() - self.started
@@ -263,5 +289,15 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
             self.model.save_weights(path)
         super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
         if self.best() is row:
+            self._set_statistics(self.averaged_statistics)
             with whole(self.folder / "best.weights.h5") as path:
+                # Without the optimizer, which the compiled model would write too.
                 keras.Model(self.model.inputs, self.model.outputs).save_weights(path)
+            self._set_statistics(self.statistics)
+
+    def _get_statistics(self):
+        return [ops.convert_to_numpy(x) for x in self.model.non_trainable_variables]
+
+    def _set_statistics(self, values):
+        for variable, value in zip(self.model.non_trainable_variables, values, strict=True):
+            variable.assign(value)

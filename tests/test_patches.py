@@ -1,0 +1,241 @@
+"""Patches: every pixel is in one, stitching undoes cutting, and a folder is written whole."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei import dataset, files, patches
+
+SHAPES = [(1, 1), (1, 300), (5, 7), (256, 256), (257, 255), (408, 409), (1000, 700)]
+
+
+def noise(shape, dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(dtype)
+
+
+def sample(name="A", shape=(300, 270), seed=0):
+    image = noise((*shape, 3), seed=seed)
+    return dataset.Sample(name, name, "organ", image, image[..., 0] > 99, None)
+
+
+def contents(folder):
+    """Bytes of every file below a folder, hidden ones too."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Two samples and the folder of their patches."""
+    samples = [sample("A"), sample("B", seed=1)]
+    patches.write(samples, tmp_path / "Training", progress=False)
+    return tmp_path / "Training", samples
+
+
+def test_a_monuseg_image_makes_36_patches_that_hold_every_pixel():
+    numbers = np.arange(1_000_000).reshape(1000, 1000)
+    cut = patches.cut(numbers)
+    assert cut.shape == (36, 256, 256)
+    assert np.unique(cut).size == numbers.size
+    assert cut[1, 0, 0] == numbers[0, 152]  # row-major
+    assert cut[6, 0, 0] == numbers[152, 0]
+
+
+def test_the_last_windows_are_filled_by_reflection():
+    image = noise((1000, 1000))
+    last = patches.cut(image)[35]
+    np.testing.assert_array_equal(last[:240, :240], image[760:, 760:])
+    np.testing.assert_array_equal(last[240:, :240], image[983:999, 760:][::-1])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_stitching_returns_the_image_bit_for_bit(shape, channels):
+    image = noise((*shape, *channels))
+    np.testing.assert_array_equal(patches.stitch(patches.cut(image), shape), image, strict=True)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.int32, np.float32])
+def test_stitching_keeps_the_dtype_and_the_values(dtype):
+    image = (noise((400, 500)) * 257.3).astype(dtype)
+    np.testing.assert_array_equal(
+        patches.stitch(patches.cut(image), image.shape), image, strict=True
+    )
+
+
+@pytest.mark.parametrize(("size", "stride"), [(64, 64), (64, 10), (32, 1)])
+def test_other_sizes_and_strides(size, stride):
+    image = noise((70, 90, 3))
+    cut = patches.cut(image, size, stride)
+    np.testing.assert_array_equal(patches.stitch(cut, image.shape, stride), image)
+
+
+def test_where_windows_differ_the_result_is_their_mean():
+    windows = np.stack([np.full((4, 4), value, np.float32) for value in (1, 4)])
+    expected = np.tile(np.float32([1, 1, 2.5, 2.5, 4, 4]), (4, 1))
+    np.testing.assert_array_equal(patches.stitch(windows, (4, 6), stride=2), expected)
+
+
+def test_patches_are_copies():
+    image = noise((256, 256))
+    assert not np.shares_memory(patches.cut(image), image)
+
+
+def test_what_cannot_be_tiled_is_refused():
+    with pytest.raises(ValueError, match="0 pixels"):
+        patches.cut(np.zeros((0, 5)))
+    with pytest.raises(ValueError, match="stride <= size"):
+        patches.cut(np.zeros((9, 9)), size=4, stride=5)
+    with pytest.raises(ValueError, match="4 patches, not 36"):
+        patches.stitch(np.zeros((36, 256, 256)), (300, 300))
+
+
+def test_files_are_named_by_sample_and_number(written):
+    folder, _ = written
+    for kind in ("TissueImages", "GroundTruth"):
+        names = {path.name for path in (folder / kind).iterdir()}
+        assert names == {f"{name}-PCH{index}.png" for name in "AB" for index in range(4)}
+
+
+def test_files_hold_rgb_and_masks_of_0_and_255(written):
+    folder, (first, _) = written
+    image = np.asarray(Image.open(folder / "TissueImages" / "A-PCH2.png"))
+    mask = np.asarray(Image.open(folder / "GroundTruth" / "A-PCH2.png"))
+    np.testing.assert_array_equal(image, patches.cut(first.image)[2], strict=True)
+    np.testing.assert_array_equal(mask, 255 * patches.cut(first.mask)[2].astype(np.uint8))
+
+
+def test_reading_returns_what_was_written(written):
+    folder, samples = written
+    images, masks = patches.read(folder, samples)
+    expected = np.concatenate([patches.cut(one.image) for one in samples])
+    np.testing.assert_array_equal(images, expected, strict=True)
+    expected = np.concatenate([patches.cut(one.mask) for one in samples])
+    np.testing.assert_array_equal(masks, expected, strict=True)
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:200])
+
+
+DAMAGE = {
+    "missing": lambda path: path.unlink(),
+    "cut short": cut_short,
+    "empty": lambda path: path.write_bytes(b""),
+    "no image": lambda path: path.write_text("patch"),
+    "other pixels": lambda path: Image.new("RGB", (256, 256)).save(path),
+    "other size": lambda path: Image.new("RGB", (25, 25)).save(path),
+    "left over": lambda path: path.with_name("C-PCH0.png").write_bytes(path.read_bytes()),
+}
+
+
+@pytest.mark.parametrize("kind", ["TissueImages", "GroundTruth"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_folder_that_differs_from_the_samples_is_not_read(written, kind, damage):
+    folder, samples = written
+    DAMAGE[damage](folder / kind / "B-PCH3.png")
+    assert patches.read(folder, samples) is None
+
+
+def test_a_folder_of_other_samples_is_not_read(written, tmp_path):
+    folder, samples = written
+    assert patches.read(folder, samples[:1]) is None
+    assert patches.read(folder, [*samples, sample("C")]) is None
+    assert patches.read(folder, [samples[0], sample("B", seed=2)]) is None
+    assert patches.read(tmp_path / "Test", samples) is None
+
+
+def test_patches_are_read_or_else_cut(written, tmp_path, capsys):
+    folder, samples = written
+    from_files = patches.read_or_cut(folder, samples)
+    assert "patch_generator.ipynb wrote" in capsys.readouterr().out
+    from_memory = patches.read_or_cut(tmp_path / "Test", samples)
+    assert "cut here" in capsys.readouterr().out
+    for read, cut in zip(from_files, from_memory, strict=True):
+        np.testing.assert_array_equal(read, cut, strict=True)
+
+
+def test_writing_again_replaces_the_earlier_patches(written):
+    folder, _ = written
+    patches.write([sample("C")], folder, progress=False)
+    assert patches.read(folder, [sample("C")]) is not None
+    assert [path.name for path in folder.parent.iterdir()] == ["Training"]
+
+
+@pytest.mark.parametrize(
+    ("interruption", "raised", "message"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            files.InputError,
+            r"Training could not be written \(No space left on device\)",
+        ),
+    ],
+)
+def test_an_interruption_leaves_everything_as_it_was(
+    written, monkeypatch, interruption, raised, message
+):
+    folder, _ = written
+    before = contents(folder.parent)
+    write_bytes = Path.write_bytes
+
+    def interrupted(path, data):
+        if path.name == "D-PCH1.png":
+            raise interruption
+        write_bytes(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(raised, match=message):
+        patches.write([sample("C"), sample("D")], folder, progress=False)
+    assert contents(folder.parent) == before
+
+
+def test_earlier_patches_come_back_when_the_new_ones_cannot_take_their_place(written, monkeypatch):
+    folder, _ = written
+    before = contents(folder.parent)
+    replace = os.replace
+
+    def refused(source, target):
+        if Path(source).suffix == ".new":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(files.InputError, match="Permission denied"):
+        patches.write([sample("C")], folder, progress=False)
+    assert contents(folder.parent) == before
+
+
+def test_what_a_killed_run_left_is_removed_an_hour_later(tmp_path):
+    old, recent = tmp_path / ".Test-01234567.new", tmp_path / ".Test-89abcdef.new"
+    for leftover in (old, recent):
+        (leftover / "TissueImages").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    patches.write([sample()], tmp_path / "Test", progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"Test", recent.name}
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    before = contents(tmp_path)
+    for target in (tmp_path, tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
+        with pytest.raises(files.InputError, match="chapter.tex is no patch"):
+            patches.write([sample()], target, progress=False)
+    assert contents(tmp_path) == before
+
+
+def test_patches_of_monuseg_stitch_bit_for_bit(monuseg, tmp_path):
+    samples = dataset.load("Test", monuseg)[:3]
+    patches.write(samples, tmp_path / "Test", progress=False)
+    images, masks = patches.read(tmp_path / "Test", samples)
+    assert (len(images), len(masks)) == (3 * 36, 3 * 36)
+    for index, one in enumerate(samples):
+        window = np.s_[36 * index : 36 * (index + 1)]
+        np.testing.assert_array_equal(patches.stitch(images[window], one.image.shape), one.image)
+        np.testing.assert_array_equal(patches.stitch(masks[window], one.mask.shape), one.mask)

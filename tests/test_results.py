@@ -1,0 +1,37 @@
+"""What the README and the cards say is what `metrics.json` holds."""
+
+import json
+
+import pytest
+
+import results
+from nuclei import ROOT
+from nuclei.files import InputError
+
+
+@pytest.mark.parametrize("path", results.pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_page_is_up_to_date(path):
+    assert path.read_text() == results.pages()[path], "run `make results`"
+
+
+def test_tables_show_the_metrics(tmp_path):
+    folder = tmp_path / "models" / "unet"
+    folder.mkdir(parents=True)
+    shipped = ROOT / "models" / "unet"
+    (folder / "config.json").write_text((shipped / "config.json").read_text())
+    metrics = json.loads((shipped / "metrics.json").read_text())
+    metrics["test"]["mean"]["dice"] = {"mean": 0.1234, "low": 0.1, "high": 0.2}
+    metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "README.md").write_text("before\n{}\nold\n{}\nafter\n".format(*results.MARKS))
+
+    readme = results.pages(tmp_path)[tmp_path / "README.md"]
+    assert "| **0.123** (0.100 to 0.200) |" in readme
+    assert "| 0.568 |" in readme
+    assert readme.startswith("before\n") and readme.endswith("\nafter\n") and "old" not in readme
+
+
+def test_a_readme_without_the_marks_is_refused(tmp_path):
+    (tmp_path / "README.md").write_text(results.MARKS[0])
+    with pytest.raises(InputError, match="lacks the line .*end of results"):
+        results.pages(tmp_path)
