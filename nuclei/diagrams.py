@@ -12,13 +12,13 @@ from matplotlib.patches import Patch, Rectangle
 from .plots import BLUE, COLORS, GREY, style
 
 SIDE = 512  # pixels of the square image whose way through the network gives the strides
-HEIGHT = 1.35  # inches that stand for the side of the image
-GAP = 0.5  # inches between one resolution and the next
-ARROW = 0.83  # inches between a feature map and what a convolution makes of it
-WIDTH = 0.06  # inches for each doubling of the channels
-MARGIN = 1.05  # inches on the left for the resolutions
+HEIGHT = 1.4  # inches that stand for the side of the image
+GAP = 0.47  # inches between one resolution and the next
+ARROW = 0.57  # inches between a feature map and what a convolution makes of it
+WIDTH = 0.045  # inches for each doubling of the channels
+MARGIN = 1.1  # inches on the left for the resolutions
 COMPUTED = {"facecolor": "#D6E8F5", "edgecolor": BLUE, "linewidth": 1}
-COPY = COMPUTED | {"facecolor": "white", "linestyle": (0, (2, 1.5))}
+COPY = {"facecolor": "white", "linewidth": 1, "linestyle": (0, (2, 1.5))}
 
 WORDS = {
     "Add": "addition",
@@ -152,19 +152,19 @@ def architecture(model, name=None):
     rows, columns = _rows(maps), _columns(maps)
     colors = dict.fromkeys(one.operation for one in maps if one.sources)
     colors = dict(zip(colors, COLORS, strict=False))
-    left, right = -MARGIN, max(end for _, end in columns) + 0.4
-    bottom, top = min(rows.values()) - 0.4, HEIGHT / 2 + 0.4
+    left, right = -MARGIN, max(end for _, end in columns) + 0.3
+    bottom, top = min(rows.values()) - 0.35, HEIGHT / 2 + 0.25
 
-    figure = Figure(figsize=(max(right - left, 8), top - bottom + 1.4))
+    figure = Figure(figsize=(max(right - left, 8), top - bottom + 1.1))
     figure.suptitle(f"{name or model.name}: {model.count_params():,} parameters")
     axis = figure.subplots()
     axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axis.set_axis_off()
     for stride, y in rows.items():
         half = HEIGHT / stride / 2
-        axis.axhspan(y - half, y + half, color="#F4F4F4", lw=0)
+        axis.fill_between((-0.12, right), y - half, y + half, color="#F4F4F4", lw=0)
         label = "H × W" if stride == 1 else f"H/{stride} × W/{stride}"
-        axis.text(left + 0.08, y, label, va="center", color=GREY)
+        axis.text(-0.2, y, label, ha="right", va="center", color=GREY)
 
     joined = {max(one.sources) for one in maps if _joins(one, maps)}
     for index, (one, (start, end)) in enumerate(zip(maps, columns, strict=True)):
@@ -173,7 +173,7 @@ def architecture(model, name=None):
         if _joins(one, maps):
             parts = [maps[source].channels for source in one.sources]
             copied = columns[max(one.sources)][0] - start
-            axis.add_patch(Rectangle((start, y - half), copied, 2 * half, **COPY))
+            axis.add_patch(Rectangle((start, y - half), copied, 2 * half, **COPY, edgecolor=colors[one.operation]))
         else:
             axis.add_patch(Rectangle((start, y - half), end - start, 2 * half, **COMPUTED))
         # Channels stand over the block, or under it where an arrow comes from or goes to above.
@@ -205,7 +205,7 @@ def architecture(model, name=None):
         Line2D([], [], color=color, marker=">", ms=5, lw=1.8, label=operation)
         for operation, color in colors.items()
     ]
-    keys.append(Patch(**COMPUTED, label="feature map: height its H, width its channels (log)"))
+    keys.append(Patch(**COMPUTED, label="feature map and its number of channels (width: log scale)"))
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,8 @@ def whole(path):
             f"{path} could not be written ({reason}): free some space or choose another folder."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing to remove, or a file where a folder should be
+            temporary.unlink()
 
 
 def find_images(paths):

@@ -170,7 +170,7 @@ def gallery(images, masks, titles, title, columns=4):
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.25 * columns, 2.4 * rows + 0.8))
+    figure = Figure(figsize=(max(2.25 * columns, 4), 2.4 * rows + 0.8))
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis, image, mask, name in zip(axes.flat, images, masks, titles, strict=False):
@@ -179,12 +179,9 @@ def gallery(images, masks, titles, title, columns=4):
             axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
         axis.set_title(name)
         axis.grid(False)
-    for axis in axes.flat[len(images) :]:
-        axis.set_axis_off()
-    figure.supxlabel("x (pixels)", size=9)
-    figure.supylabel("y (pixels)", size=9)
+    _label_outside(axes, len(images), "x (pixels)", "y (pixels)")
     key = Line2D([], [], color=OUTLINE, label="outline of a nucleus in the mask")
-    figure.legend(handles=[key], loc="outside lower right")
+    figure.legend(handles=[key], loc="outside lower center")
     return figure
 
 
@@ -211,8 +208,7 @@ def histograms(groups, bins, title, xlabel, ylabel):
     figure = Figure(figsize=(max(2.4 * columns, 5), 1.9 * rows + 1.1))
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axis in axes.flat[len(groups) :]:
-        axis.set_axis_off()
+    _label_outside(axes, len(groups), xlabel, ylabel)
     looks = [
         {"color": color, "histtype": "step", "linewidth": 1.6, "label": name}
         for name, color in zip(series, COLORS, strict=False)
@@ -229,13 +225,22 @@ def histograms(groups, bins, title, xlabel, ylabel):
                     0.98, top, f"n = {values.size:,}\nmedian {np.median(values):.1f}", size=7.5,
                     transform=axis.transAxes, ha="right", va="top", color=look["color"],
                 )  # fmt: skip
-    figure.supxlabel(xlabel, size=9)
-    figure.supylabel(ylabel, size=9)
     keys = [Patch(facecolor=BLUE, alpha=0.45, label=series[0])]
     for look in looks[1:]:
         keys.append(Patch(facecolor="none", edgecolor=look["color"], lw=1.6, label=look["label"]))
-    figure.legend(handles=keys, loc="outside lower right", ncols=len(keys))
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
     return figure
+
+
+def _label_outside(axes, panels, xlabel, ylabel):
+    """Label the left column and the lowest panel of each column; hide what is past the last."""
+    for axis in axes[:, 0]:
+        axis.set_ylabel(ylabel)
+    for axis in axes.flat[:panels][-axes.shape[1] :]:
+        axis.set_xlabel(xlabel)
+        axis.tick_params(labelbottom=True)
+    for axis in axes.flat[panels:]:
+        axis.set_axis_off()
 
 
 @style()

@@ -12,6 +12,7 @@ from nuclei import ROOT
 
 # The requirement that brings a module, where their names differ.
 DISTRIBUTIONS = {
+    "IPython": "jupyter",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "h5py": "keras",
