@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Everything lives in .venv and runs/; `make clean` removes both.
 PYTHON ?= python3
 EPOCHS ?=
+SET ?=
 JAX ?= jax[cpu]>=0.7,<0.13
 TORCH ?= torch>=2.6,<3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -14,7 +15,7 @@ export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run test notebooks train lint test-backends benchmark clean
+.PHONY: help setup run test notebooks train results lint test-backends benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +31,11 @@ test: setup lint ## run the tests; those on real data need MONUSEG_DIR
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite
 
-train: setup ## train a network: make train MODEL=unet [EPOCHS=100]
-	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),--epochs "$(EPOCHS)")
+train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [SET="WIDTH=32 ..."]
+	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") $(SET)
+
+results: setup ## write the tables of the README and the models' cards from their metrics
+	@$(VENV_PYTHON) tools/results.py
 
 lint: setup ## check the code and the notebooks with ruff
 	@$(VENV_PYTHON) -m ruff check .

@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import files
 from .files import InputError
@@ -113,7 +113,7 @@ def _evaluate(options):
     samples = dataset.load(options.split, options.data)
     report = evaluation.evaluate(_load(options.model), samples)
     data = "synthetic tissue" if samples[0].organ == "synthetic" else "MoNuSeg"
-    report |= {"model": options.model, "data": data, "split": options.split}
+    report = {"data": data, "split": options.split, **report, "model": options.model}
     print(
         f"{options.model} on {data}, {options.split}, {len(samples)} images: "
         f"whole, threshold {report['threshold']}, no test-time augmentation"

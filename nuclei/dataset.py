@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import ROOT, annotations, layouts, synthetic
 from .files import InputError, read_grey, read_rgb

@@ -2,23 +2,28 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import cycle
 from math import log2
 
 import keras
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import Bbox
 
 from .plots import BLUE, COLORS, GREY, style
 
 SIDE = 512  # pixels of the square image whose way through the network gives the strides
-HEIGHT = 1.4  # inches that stand for the side of the image
-GAP = 0.47  # inches between one resolution and the next
-ARROW = 0.57  # inches between a feature map and what a convolution makes of it
-WIDTH = 0.045  # inches for each doubling of the channels
-MARGIN = 1.1  # inches on the left for the resolutions
+
+# In inches
+HEIGHT = 1.4  # of a feature map as large as the image
+WIDTH = 0.04  # of a feature map, for each doubling of its channels
+ARROW = 0.6  # between maps of one resolution
+GAP = 0.47  # between the rows of two resolutions
+MARGIN = 1.1  # on the left, for the names of the rows
+
 COMPUTED = {"facecolor": "#D6E8F5", "edgecolor": BLUE, "linewidth": 1}
-COPY = {"facecolor": "white", "linewidth": 1, "linestyle": (0, (2, 1.5))}
+COPIED = {"facecolor": "white", "linewidth": 1, "linestyle": (0, (2, 1.5))}
 
 WORDS = {
     "Add": "addition",
@@ -26,11 +31,12 @@ WORDS = {
     "Concatenate": "copy and concatenation",
     "Conv2D": "convolution",
     "Conv2DTranspose": "up-convolution",
-    "DepthwiseConv2D": "depthwise convolution",
+    "InputLayer": "input",
     "MaxPooling2D": "max-pooling",
     "ReLU": "ReLU",
     "UpSampling2D": "up-sampling",
 }
+"""Keras layers as the legend calls them; others keep the name of their class."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ def architecture(model, name=None):
     """Draw a network as the U of its feature maps.
 
     One row for each resolution: an arrow down or up leads to another one. The copy that a
-    skip connection brings stands beside the map that it is concatenated with.
+    skip connection brings stands, dashed, beside the map that it is concatenated with.
 
     Parameters
     ----------
@@ -149,98 +155,93 @@ def architecture(model, name=None):
     Figure
     """
     maps = feature_maps(model)
-    rows, columns = _rows(maps), _columns(maps)
-    colors = dict.fromkeys(one.operation for one in maps if one.sources)
-    colors = dict(zip(colors, COLORS, strict=False))
-    left, right = -MARGIN, max(end for _, end in columns) + 0.3
-    bottom, top = min(rows.values()) - 0.35, HEIGHT / 2 + 0.25
+    boxes = _boxes(maps)
+    operations = dict.fromkeys(one.operation for one in maps if one.sources)
+    colors = dict(zip(operations, cycle(COLORS), strict=False))
+    around = Bbox.union(boxes)
+    left, right = around.x0 - MARGIN, around.x1 + 0.3
+    bottom, top = around.y0 - 0.35, around.y1 + 0.25
 
     figure = Figure(figsize=(max(right - left, 8), top - bottom + 1.1))
     figure.suptitle(f"{name or model.name}: {model.count_params():,} parameters")
     axis = figure.subplots()
     axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axis.set_axis_off()
-    for stride, y in rows.items():
-        half = HEIGHT / stride / 2
-        axis.fill_between((-0.12, right), y - half, y + half, color="#F4F4F4", lw=0)
+    for stride, box in {one.stride: box for one, box in zip(maps, boxes, strict=True)}.items():
+        axis.fill_between((-0.12, right), box.y0, box.y1, color="#F4F4F4", lw=0)
         label = "H × W" if stride == 1 else f"H/{stride} × W/{stride}"
-        axis.text(-0.2, y, label, ha="right", va="center", color=GREY)
+        axis.text(-0.2, _middle(box)[1], label, ha="right", va="center", color=GREY)
+    for index in range(len(maps)):
+        _draw(axis, maps, boxes, index, colors)
+    for one, box in (maps[0], boxes[0]), (maps[-1], boxes[-1]):
+        axis.text(_middle(box)[0], box.y0 - 0.06, one.layers[0], ha="center", va="top")
 
-    joined = {max(one.sources) for one in maps if _joins(one, maps)}
-    for index, (one, (start, end)) in enumerate(zip(maps, columns, strict=True)):
-        y, half = rows[one.stride], HEIGHT / one.stride / 2
-        parts = [one.channels]
-        if _joins(one, maps):
-            parts = [maps[source].channels for source in one.sources]
-            copied = columns[max(one.sources)][0] - start
-            axis.add_patch(Rectangle((start, y - half), copied, 2 * half, **COPY, edgecolor=colors[one.operation]))
-        else:
-            axis.add_patch(Rectangle((start, y - half), end - start, 2 * half, **COMPUTED))
-        # Channels stand over the block, or under it where an arrow comes from or goes to above.
-        neighbours = [maps[source] for source in one.sources]
-        neighbours += [other for other in maps if index in other.sources]
-        under = any(other.stride < one.stride for other in neighbours)
-        if index not in joined:
-            axis.text(
-                (start + end) / 2, y + (-half - 0.06 if under else half + 0.05),
-                " + ".join(map(str, parts)), ha="center", va="top" if under else "bottom",
-            )  # fmt: skip
-        for source in one.sources:
-            look = {"arrowstyle": "-|>", "color": colors[one.operation], "lw": 1.8}
-            look |= {"shrinkA": 3, "shrinkB": 2, "mutation_scale": 11}
-            if maps[source].stride != one.stride:
-                x, down = (start + end) / 2, maps[source].stride < one.stride
-                far = HEIGHT / maps[source].stride / 2
-                tail = (x, rows[maps[source].stride] + (-far if down else far))
-                axis.annotate("", (x, y + (half if down else -half)), tail, arrowprops=look)
-            elif columns[source][1] <= start:
-                axis.annotate("", (start, y), (columns[source][1], y), arrowprops=look)
-                if one.times > 1:
-                    x = (columns[source][1] + start) / 2
-                    axis.text(x, y + 0.06, f"×{one.times}", ha="center", va="bottom")
-    for index in (0, -1):
-        below = -HEIGHT / maps[index].stride / 2 - 0.06
-        axis.text(sum(columns[index]) / 2, below, maps[index].layers[0], ha="center", va="top")
     keys = [
         Line2D([], [], color=color, marker=">", ms=5, lw=1.8, label=operation)
         for operation, color in colors.items()
     ]
-    keys.append(Patch(**COMPUTED, label="feature map and its number of channels (width: log scale)"))
+    keys.append(Patch(**COMPUTED, label="feature map with its channels (width: log scale)"))
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
+
+
+def _draw(axis, maps, boxes, index, colors):
+    """Draw one feature map, its channels, and the arrows that lead to it."""
+    one, box = maps[index], boxes[index]
+    users = [other for other in maps if index in other.sources]
+    look, end, channels = COMPUTED, box.x1, str(one.channels)
+    if _joins(one, maps):  # what it joins the copies to is drawn already
+        look, end = COPIED | {"edgecolor": colors[one.operation]}, boxes[max(one.sources)].x0
+        channels = " + ".join(str(maps[source].channels) for source in one.sources)
+    axis.add_patch(Rectangle(box.min, end - box.x0, box.height, **look))
+    x, y = _middle(box)
+    if not any(_joins(user, maps) and index == max(user.sources) for user in users):
+        # An arrow that comes from above or goes there needs the place over the block.
+        under = any(other.stride < one.stride for other in [maps[i] for i in one.sources] + users)
+        place = {"y": box.y0 - 0.06, "va": "top"} if under else {"y": box.y1 + 0.05}
+        axis.text(x, s=channels, ha="center", **place)
+
+    arrow = {"arrowstyle": "-|>", "color": colors.get(one.operation), "lw": 1.8}
+    arrow |= {"shrinkA": 3, "shrinkB": 2, "mutation_scale": 11}
+    for other in (boxes[source] for source in one.sources):
+        if other.x1 <= box.x0:
+            axis.annotate("", (box.x0, y), (other.x1, _middle(other)[1]), arrowprops=arrow)
+            if one.times > 1:
+                axis.text((other.x1 + box.x0) / 2, y + 0.06, f"×{one.times}", ha="center")
+        elif other.y0 > box.y1:
+            axis.annotate("", (x, box.y1), (x, other.y0), arrowprops=arrow)
+        elif other.y1 < box.y0:
+            axis.annotate("", (x, box.y0), (x, other.y1), arrowprops=arrow)
+
+
+def _boxes(maps):
+    """Lay out the maps, in inches from the top left corner of the first."""
+    middles, y = {}, GAP
+    for stride in sorted({one.stride for one in maps}):
+        middles[stride] = y - GAP - HEIGHT / stride / 2
+        y = middles[stride] - HEIGHT / stride / 2
+    boxes = []
+    for one in maps:
+        width = WIDTH * log2(2 * one.channels)
+        start = 0
+        if one.sources:
+            latest = max(one.sources)
+            if _joins(one, maps):
+                width = sum(boxes[source].width for source in one.sources)
+                start = boxes[latest].x1 - width
+            elif one.stride == maps[latest].stride:
+                start = boxes[latest].x1 + ARROW
+            else:
+                start = _middle(boxes[latest])[0] - width / 2
+        bottom = middles[one.stride] - HEIGHT / one.stride / 2
+        boxes.append(Bbox.from_bounds(start, bottom, width, HEIGHT / one.stride))
+    return boxes
+
+
+def _middle(box):
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
 
 
 def _joins(one, maps):
     """Whether a map only sets others side by side."""
     return len(one.sources) > 1 and one.channels == sum(maps[i].channels for i in one.sources)
-
-
-def _rows(maps):
-    """Height of the centre of each row, in inches, by stride."""
-    rows, y = {}, HEIGHT / 2 + GAP
-    for stride in sorted({one.stride for one in maps}):
-        y -= GAP + HEIGHT / stride / 2
-        rows[stride] = y
-        y -= HEIGHT / stride / 2
-    return rows
-
-
-def _columns(maps):
-    """Start and end of each map in inches from the left."""
-    columns = []
-    for one in maps:
-        width = WIDTH * log2(2 * one.channels)
-        main = max(one.sources, default=None)
-        if main is None:
-            start = 0
-        elif _joins(one, maps):
-            start, end = columns[main]
-            copies = [columns[source] for source in one.sources if source != main]
-            start -= sum(stop - begin for begin, stop in copies)
-            width = end - start
-        elif maps[main].stride == one.stride:
-            start = columns[main][1] + ARROW
-        else:
-            start = (sum(columns[main]) - width) / 2
-        columns.append((start, start + width))
-    return columns

@@ -7,7 +7,7 @@ from pathlib import Path
 import gdown
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import annotations, dataset, layouts
 from .files import InputError, read_rgb, whole

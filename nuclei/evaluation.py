@@ -4,7 +4,7 @@ from dataclasses import asdict
 from time import perf_counter
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import inference, metrics, patches
 from .files import InputError

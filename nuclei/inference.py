@@ -4,7 +4,7 @@ import math
 from itertools import product
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .files import InputError
 

@@ -1,10 +1,10 @@
-"""Outlines of nuclei on an image, pixel for pixel; `plots` draws them in figures."""
+"""Outlines of nuclei on an image, pixel for pixel; `pictures` draws them in figures."""
 
 import numpy as np
 from skimage.segmentation import find_boundaries
 
 CYAN = (0, 229, 255)
-"""Far from the hues of both stains; the colour of outlines in `plots`."""
+"""Far from the hues of both stains; the colour of outlines in `pictures`."""
 
 
 def outline(image, mask, color=CYAN):

@@ -26,6 +26,7 @@ def project(tmp_path, monkeypatch):
 def write(path, *cells):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.cells[0].metadata["tags"] = ["parameters"]
+    notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": ""}
     nbformat.write(notebook, path)
     return Path(path)
 
@@ -102,9 +103,17 @@ def test_without_monuseg_the_committed_notebooks_and_weights_are_left_alone(monk
     monkeypatch.setattr(run_notebooks.dataset, "find", lambda: None)
     with pytest.raises(InputError, match="nuclei download"):
         run_notebooks.rewrite()
-    write("notebooks/unet.ipynb", "OUTPUT, TRAIN, EPOCHS = '.', False, 5", "print(OUTPUT, EPOCHS)")
-    run_notebooks.train("unet", 3)
+    write(
+        "notebooks/unet.ipynb", "OUTPUT = '.'\nTRAIN = False\nEPOCHS = 5", "print(OUTPUT, EPOCHS)"
+    )
+    run_notebooks.train("unet", {"EPOCHS": 3})
     assert "runs 3\n" in capfd.readouterr().out
+
+
+def test_a_parameter_that_does_not_exist_is_named_with_those_that_do():
+    write("notebooks/unet.ipynb", "WIDTH = 16\nEPOCHS = 5")
+    with pytest.raises(InputError, match="no parameter 'DEPTH': choose from WIDTH, EPOCHS"):
+        run_notebooks.train("unet", {"DEPTH": 3})
 
 
 def test_run_executes_all_in_reading_order_and_prints_results(capfd):
@@ -130,4 +139,4 @@ def test_run_executes_all_in_reading_order_and_prints_results(capfd):
 def test_a_network_that_does_not_exist_is_named_with_those_that_do():
     write("notebooks/unet.ipynb", "TRAIN = False")
     with pytest.raises(InputError, match="no network 'resnet': set MODEL to unet"):
-        run_notebooks.train("resnet")
+        run_notebooks.train("resnet", {})

@@ -4,6 +4,7 @@ Each executed copy goes to runs/, cell by cell, and stays there for inspection w
 """
 
 import argparse
+import ast
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import papermill
 
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT, dataset
@@ -69,7 +71,7 @@ def rewrite():
             nbformat.write(executed, temporary)
 
 
-def train(model, epochs=None):
+def train(model, parameters):
     """Execute the notebook of a network with TRAIN on.
 
     On MoNuSeg it rewrites models/<model>/ and Graphs/; without it the same goes to runs/, so that
@@ -79,11 +81,16 @@ def train(model, epochs=None):
     networks = [path.stem for path in notebooks() if path.stem not in (FIRST, LAST)]
     if model not in networks:
         raise InputError(f"There is no network {model!r}: set MODEL to {' or '.join(networks)}.")
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := parameters.keys() - known.keys():
+        raise InputError(
+            f"{notebook} has no parameter {unknown.pop()!r}: choose from {', '.join(known)}."
+        )
     folder = dataset.find()
     output = "." if folder else str(RUNS)
     where = f"{output}/models/{model}/ and {output}/Graphs/"
     print(f"Training on {_source(folder)}, into {where}.", flush=True)
-    parameters = {"TRAIN": True, "OUTPUT": output} | ({"EPOCHS": epochs} if epochs else {})
+    parameters = {"TRAIN": True, "OUTPUT": output} | parameters
     execute(notebook, RUNS / f"{model}_training.ipynb", parameters, verbose=True)
 
 
@@ -94,10 +101,14 @@ def _source(folder):
     return f"synthetic tissue, for MoNuSeg was not found (get it with {DOWNLOAD})"
 
 
-def _positive(text):
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+def _parameter(text):
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value  # a word needs no quotes
 
 
 def main(arguments=None):
@@ -108,8 +119,10 @@ def main(arguments=None):
     commands.add_parser("rewrite", help="in place, on MoNuSeg")
     training = commands.add_parser("train", help="one network, on MoNuSeg")
     training.add_argument("model")
-    training.add_argument("--epochs", type=_positive)
+    training.add_argument("parameters", nargs="*", type=_parameter, metavar="NAME=VALUE")
     arguments = vars(parser.parse_args(arguments))
+    if "parameters" in arguments:
+        arguments["parameters"] = dict(arguments["parameters"])
 
     prepare_environment()
     os.chdir(ROOT)

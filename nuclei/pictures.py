@@ -1,0 +1,160 @@
+"""Figures that show tissue: how it is cut, what is in it, what a network makes of it."""
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from .plots import BLUE, VERMILION, YELLOW, label_outside, style
+
+OUTLINE = "#00E5FF"
+"""Contours on H&E: cyan is far from the hues of both stains."""
+
+OUTCOMES = {"true positive": "#B8C4CE", "false positive": VERMILION, "false negative": BLUE}
+"""Colours of predicted pixels against the mask."""
+
+
+@style()
+def tilings(layouts, size):
+    """Draw the windows of one or more tilings, and the pixels that no window reaches.
+
+    Parameters
+    ----------
+    layouts : dict of str to (ndarray of uint8, shape (H, W, 3), int)
+        For each title the image as it is tiled and the stride in pixels. Windows start at the
+        top left and stay inside the image.
+    size : int
+        Side of a window in pixels.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(4.3 * len(layouts), 5))
+    figure.suptitle(f"Windows of {size} x {size} pixels on one image")
+    axes = figure.subplots(1, len(layouts), squeeze=False)[0]
+    for axis, (title, (image, stride)) in zip(axes, layouts.items(), strict=True):
+        height, width = image.shape[:2]
+        corners = [
+            (left, top)
+            for top in range(0, height - size + 1, stride)
+            for left in range(0, width - size + 1, stride)
+        ]
+        seen = np.zeros((height, width), bool)
+        for left, top in corners:
+            seen[top : top + size, left : left + size] = True
+        axis.imshow(np.where(seen[..., None], image, image // 3))
+        for number, corner in enumerate(corners):
+            axis.add_patch(Rectangle(corner, size, size, fill=False, edgecolor="white", lw=0.7))
+            axis.text(
+                *np.add(corner, 10), number, size=6, color="white", va="top",
+                bbox={"facecolor": BLUE, "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
+        middle = np.subtract((width, height), size) / 2
+        central = min(corners, key=lambda corner: np.linalg.norm(corner - middle))
+        axis.add_patch(Rectangle(central, size, size, fill=False, edgecolor=YELLOW, lw=2.5))
+        unseen = "every pixel" if seen.all() else f"{seen.mean():.1%} of the pixels"
+        axis.set(title=f"{title}\n{len(corners)} windows see {unseen}")
+        axis.set(xlabel="x (pixels)", ylabel="y (pixels)", xlim=(0, width), ylim=(height, 0))
+        axis.grid(False)
+    keys = [
+        Patch(facecolor=BLUE, label="number of the window that begins here"),
+        Patch(facecolor="none", edgecolor=YELLOW, lw=2.5, label="one whole window"),
+        Patch(facecolor="#40303F", label="never seen"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    return figure
+
+
+@style()
+def gallery(images, masks, titles, title, columns=4):
+    """Show patches with the outlines of the nuclei in them.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of uint8, shape (H, W, 3)
+    masks : sequence of ndarray of bool, shape (H, W)
+    titles : sequence of str
+        One for each patch.
+    title : str
+        Title of the figure.
+    columns : int
+
+    Returns
+    -------
+    Figure
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(max(2.25 * columns, 4), 2.4 * rows + 0.8))
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axis, image, mask, name in zip(axes.flat, images, masks, titles, strict=False):
+        axis.imshow(image)
+        if mask.any() and not mask.all():
+            axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
+        axis.set_title(name)
+        axis.grid(False)
+    label_outside(axes, len(images), "x (pixels)", "y (pixels)")
+    key = Line2D([], [], color=OUTLINE, label="outline of a nucleus in the mask")
+    figure.legend(handles=[key], loc="outside lower center")
+    return figure
+
+
+@style()
+def predictions(samples, probabilities, titles, title, threshold=0.5, crop=400):
+    """Show the middle of images beside their masks, the prediction and where the two differ.
+
+    Parameters
+    ----------
+    samples : sequence of dataset.Sample
+    probabilities : sequence of ndarray of float32, shape (H, W)
+    titles : sequence of str
+        One for each row.
+    title : str
+        Title of the figure.
+    threshold : float
+    crop : int
+        Side of the square that is shown, in pixels.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(9.2, 2.15 * len(samples) + 1.05))
+    figure.suptitle(title)
+    axes = figure.subplots(len(samples), 4, squeeze=False, sharex=True, sharey=True)
+    headings = ("Image", "Annotation", "Probability", "Errors")
+    for axis, heading in zip(axes[0], headings, strict=True):
+        axis.set_title(heading)
+    for row, sample, probability, name in zip(axes, samples, probabilities, titles, strict=True):
+        top, left = (max(0, side - crop) // 2 for side in sample.mask.shape)
+        middle = np.s_[top : top + crop, left : left + crop]
+        image, mask, probability = sample.image[middle], sample.mask[middle], probability[middle]
+        predicted = probability >= threshold
+        row[0].imshow(image)
+        row[1].imshow(image)
+        if mask.any() and not mask.all():
+            row[1].contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
+        row[2].imshow(probability, cmap="magma", vmin=0, vmax=1)
+        errors = np.full((*mask.shape, 3), 255, np.uint8)
+        for where, color in zip(_outcomes(mask, predicted), OUTCOMES.values(), strict=True):
+            errors[where] = np.round(np.multiply(mpl.colors.to_rgb(color), 255))
+        row[3].imshow(errors)
+        row[0].set_ylabel(name)
+        for axis in row:
+            axis.grid(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("x (pixels)")
+    keys = [Patch(facecolor=color, label=outcome) for outcome, color in OUTCOMES.items()]
+    keys.append(Line2D([], [], color=OUTLINE, label="outline in the mask"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), "magma")
+    look = {"location": "right", "shrink": 0.4, "aspect": 30, "pad": 0.01}
+    figure.colorbar(scale, ax=axes, label="probability of nucleus", **look)
+    return figure
+
+
+def _outcomes(mask, predicted):
+    return mask & predicted, ~mask & predicted, mask & ~predicted

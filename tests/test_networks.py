@@ -1,0 +1,150 @@
+"""What every architecture promises, and the arithmetic of each."""
+
+import keras
+import numpy as np
+import pytest
+import reference
+
+from nuclei.networks import NETWORKS
+from nuclei.networks.unet import unet
+from nuclei.training import bce_dice_loss
+
+SMALL = {"unet": {"width": 4, "depth": 4}}
+"""Arguments that make a small network of each architecture: add one with each new file."""
+
+
+@pytest.fixture
+def policy():
+    """Set a dtype policy for one test."""
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+def discs(size=32):
+    """Two images with a dark disc on a light, noisy ground, and its mask."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    masks = np.stack([np.hypot(y - c, x - c) < size / 4 for c in (size / 2, size / 3)])[..., None]
+    images = np.where(masks, 90, 210) + rng.integers(-30, 30, (2, size, size, 3))
+    return images.astype(np.float32), masks.astype(np.float32)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+class TestEveryNetwork:
+    """Shared by all architectures of `networks.NETWORKS`."""
+
+    @pytest.fixture
+    def network(self, name):
+        keras.utils.set_random_seed(0)
+        return NETWORKS[name](**SMALL[name])
+
+    @pytest.mark.parametrize("shape", [(1, 16, 16), (2, 48, 32), (1, 16, 80)])
+    def test_each_pixel_gets_one_probability(self, network, shape):
+        image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+        probability = keras.ops.convert_to_numpy(network(image))
+        assert probability.shape == (*shape, 1)
+        assert probability.dtype == np.float32
+        assert 0 <= probability.min() < probability.max() <= 1
+
+    @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+    def test_probability_is_float32_under_mixed_precision_as_well(
+        self, network, name, policy, precision
+    ):
+        policy(precision)
+        mixed = NETWORKS[name](**SMALL[name])
+        mixed.set_weights(network.get_weights())
+        computed = {layer.compute_dtype for layer in mixed.layers}
+        assert computed == {precision.removeprefix("mixed_"), "float32"}
+        image = discs()[0]
+        probability = keras.ops.convert_to_numpy(mixed(image))
+        assert probability.dtype == np.float32
+        assert 0 <= probability.min() < probability.max() <= 1
+        expected = keras.ops.convert_to_numpy(network(image))
+        np.testing.assert_allclose(probability, expected, atol=0.05)
+        # More values than half a float has between them: the sigmoid is not rounded to it.
+        halves = np.unique(probability.astype(np.float16))
+        assert len(np.unique(probability)) > len(halves)
+
+    def test_weights_survive_a_file(self, network, name, tmp_path):
+        reference.fill(network)
+        network.save_weights(tmp_path / "a.weights.h5")
+        other = NETWORKS[name](**SMALL[name])
+        other.load_weights(tmp_path / "a.weights.h5")
+        for written, read in zip(network.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(written, read)
+
+    def test_rebuilt_from_its_config_it_is_the_same(self, network):
+        other = type(network).from_config(network.get_config())
+        assert [layer.name for layer in other.layers] == [layer.name for layer in network.layers]
+        other.set_weights(network.get_weights())
+        image = discs()[0]
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(other(image)), keras.ops.convert_to_numpy(network(image))
+        )
+
+    def test_it_learns_what_it_sees(self, network):
+        images, masks = discs()
+        network.compile(keras.optimizers.Adam(3e-3), bce_dice_loss, jit_compile=False)
+        losses = [float(network.train_on_batch(images, masks)) for _ in range(12)]
+        assert losses[-1] < 0.8 * losses[0]
+
+    def test_the_model_and_its_layers_have_names(self, network, name):
+        assert network.name == name
+        generic = [
+            layer.name
+            for layer in network.layers
+            if layer.name.startswith(keras.src.utils.naming.to_snake_case(type(layer).__name__))
+        ]
+        assert not generic
+
+
+def unet_parameters(width, depth):
+    """Trainable and other parameters, counted from the drawing in the paper."""
+
+    def two_convolutions(before, after):
+        return 9 * before * after + 9 * after * after + 2 * 2 * after
+
+    stages = [width * 2**stage for stage in range(depth + 1)]
+    trainable = sum(two_convolutions(a, b) for a, b in zip([3, *stages], stages, strict=False))
+    for below, here in zip(stages[:0:-1], stages[-2::-1], strict=True):
+        trainable += 4 * below * here + here  # transposed convolution with bias
+        trainable += two_convolutions(2 * here, here)
+    statistics = 2 * 2 * (sum(stages) + sum(stages[:-1]))
+    return trainable + width + 1, statistics
+
+
+class TestUNet:
+    """Its arithmetic."""
+
+    @pytest.mark.parametrize("width, depth", [(1, 1), (3, 2), (8, 4), (4, 5)])
+    def test_parameters_are_those_of_the_drawing(self, width, depth):
+        model = unet(width, depth)
+        trainable, statistics = unet_parameters(width, depth)
+        assert sum(np.prod(w.shape) for w in model.trainable_weights) == trainable
+        assert model.count_params() == trainable + statistics
+
+    def test_at_full_width_there_are_31_million(self):
+        # The figure published for UNets with padding, batch normalisation and one class.
+        assert unet_parameters(64, 4)[0] == 31_037_633
+        assert unet().count_params() == sum(unet_parameters(64, 4))
+
+    @pytest.mark.parametrize("depth, shape", [(1, (4, 6)), (2, (16, 8)), (4, (32, 48))])
+    def test_probability_is_that_of_plain_numpy(self, tmp_path, depth, shape):
+        model = unet(width=2, depth=depth)
+        reference.fill(model, seed=depth)
+        model.save_weights(tmp_path / "a.weights.h5")
+        image = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), np.uint8)
+        expected = reference.unet(reference.read(tmp_path / "a.weights.h5"), image)
+        assert np.ptp(expected) > 0.05
+        probability = keras.ops.convert_to_numpy(model(image))
+        np.testing.assert_allclose(probability, expected, atol=1e-5)
+
+    def test_a_size_that_cannot_be_halved_often_enough_is_refused(self):
+        with pytest.raises(ValueError):
+            unet(2, 4)(np.zeros((1, 24, 32, 3), np.uint8))
+
+    @pytest.mark.parametrize("arguments", [{"width": 0}, {"depth": 0}, {"width": -4, "depth": 4}])
+    def test_sizes_below_one_are_refused(self, arguments):
+        with pytest.raises(ValueError, match="at least 1"):
+            unet(**arguments)
