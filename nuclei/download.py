@@ -6,11 +6,10 @@ from pathlib import Path
 
 import gdown
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from . import annotations, dataset, layouts
-from .files import InputError, read_rgb, whole
+from .files import InputError, read_rgb, whole, write_png
 
 ARCHIVES = {
     "MoNuSeg 2018 Training Data.zip":
@@ -142,15 +141,10 @@ def _unpack(archive, unpacked, missing):
         folder = unpacked / split
         _write(folder / "TissueImages" / f"{name}.tif", image.getvalue())
         _write(folder / "Annotations" / f"{name}.xml", annotation.getvalue())
-        _save(folder / "Labels" / f"{name}_labels.png", labels.astype(np.uint16))
-        _save(folder / "GroundTruth" / f"{name}_bin_mask.png", mask.astype(np.uint8))
+        write_png(folder / "Labels" / f"{name}_labels.png", labels.astype(np.uint16))
+        write_png(folder / "GroundTruth" / f"{name}_bin_mask.png", mask.astype(np.uint8))
 
 
 def _write(path, data):
     with whole(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _save(path, pixels):
-    with whole(path) as temporary:
-        Image.fromarray(pixels).save(temporary)

@@ -106,14 +106,14 @@ def read_rgb(path):
         If the file is missing, cut short, no image, grey, or not 8-bit.
     """
     image = _decode(path)
+    if image.mode not in ("RGB", "RGBA", "P", "PA") or image.info.get("deep"):
+        pixels = "16-bit colour" if image.info.get("deep") else f"the pixel format {image.mode}"
+        raise InputError(
+            f"{path} has {pixels}, not 8-bit colour: save the H&E image as 8-bit RGB and try again."
+        )
     if image.mode in ("RGBA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif image.mode not in ("RGB", "P"):
-        raise InputError(
-            f"{path} has the pixel format {image.mode}, not 8-bit colour: "
-            "save the H&E image as RGB and try again."
-        )
     return np.asarray(image.convert("RGB"))
 
 
@@ -162,6 +162,8 @@ def _decode(path):
     """Decode every pixel now: Pillow, unlike OpenCV, refuses a file that is cut short."""
     try:
         image = Image.open(path)
+        # Pillow would keep the upper byte of 16-bit colour, and says so only before it decodes.
+        image.info["deep"] = image.mode.startswith("RGB") and ";16" in str(image.tile)
         image.load()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the path.") from None

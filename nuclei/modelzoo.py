@@ -59,6 +59,11 @@ def build(config):
     keras.config.set_dtype_policy("float32")
     try:
         return NETWORKS[config["network"]](**config["arguments"])
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"No {config['network']} can be built with the arguments {config['arguments']}: "
+            "restore config.json or give those of its builder."
+        ) from error
     finally:
         keras.config.set_dtype_policy(policy)
 

@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from .overlay import CYAN
 from .plots import BLUE, VERMILION, YELLOW, label_outside, style
 
-OUTLINE = "#00E5FF"
-"""Contours on H&E: cyan is far from the hues of both stains."""
+OUTLINE = tuple(channel / 255 for channel in CYAN)
+"""Colour of contours on H&E."""
 
 OUTCOMES = {"true positive": "#B8C4CE", "false positive": VERMILION, "false negative": BLUE}
 """Colours of predicted pixels against the mask."""
