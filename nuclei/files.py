@@ -47,7 +47,7 @@ def whole(path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).partition(" (")[0]  # internals of HDF5 follow
         raise InputError(
             f"{path} could not be written ({reason}): free some space or choose another folder."
         ) from error
@@ -165,10 +165,12 @@ def _decode(path):
         # Pillow would keep the upper byte of 16-bit colour, and says so only before it decodes.
         image.info["deep"] = image.mode.startswith("RGB") and ";16" in str(image.tile)
         image.load()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist: check the path.") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder: name the image files in it.") from None
+    except PermissionError:
+        raise InputError(f"{path} may not be read: change its permissions.") from None
     except UnidentifiedImageError:
         raise InputError(
             f"{path} is not an image that can be read: use PNG, TIFF or JPEG."

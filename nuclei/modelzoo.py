@@ -4,6 +4,7 @@ import csv
 import json
 import platform
 import subprocess
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,15 +43,34 @@ def load(name):
     cure = "restore the file or train the model again."
     if not weights.exists():
         raise InputError(f"{weights} is missing: {cure}")
-    try:
-        model.load_weights(weights)
-    except OSError as error:
-        raise InputError(f"{weights} is cut short or not an HDF5 file: {cure}") from error
-    except (ValueError, KeyError) as error:
-        raise InputError(
-            f"{weights} does not fit the {model.name} of config.json beside it: {cure}"
-        ) from error
+    load_weights(model, weights, cure)
     return model
+
+
+def load_weights(model, path, cure):
+    """Load weights, or say in one sentence why not.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of the architecture that was saved, compiled if the file holds an optimizer's state.
+    path : Path
+        A `.weights.h5` of Keras.
+    cure : str
+        The end of the sentence.
+
+    Raises
+    ------
+    InputError
+        If the file is cut short, not HDF5, or of another architecture.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Keras warns layer by layer, then raises
+            model.load_weights(path)
+    except (OSError, RuntimeError) as error:  # the latter from inside a damaged file
+        raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
 
 
 def build(config):
@@ -114,11 +134,14 @@ def read_history(folder):
 
     Returns
     -------
-    list of dict of str to float
+    list of dict of str to float or int
         A row an epoch.
     """
     with open(Path(folder) / "history.csv", newline="") as file:
-        return [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: int(x) if x.isdigit() else float(x) for name, x in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def provenance():
@@ -144,7 +167,7 @@ def find(name):
     """Find the folder of a model by its name or path."""
     for folder in (MODELS / name, Path(name)):
         if (folder / "config.json").is_file():
-            return folder
+            return folder.absolute()  # its name is that of the weights, also for "."
     known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
     raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
 

@@ -1,6 +1,7 @@
 """Pieces for `compile()` and `fit()`: loss, metric, optimizer, checkpoints, devices."""
 
 import importlib
+import math
 import os
 import time
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ import keras
 from keras import ops
 
 from .files import InputError, whole
-from .modelzoo import read_history, write_history
+from .modelzoo import load_weights, read_history, write_history
 
 # ------------------------------------------------------------------------------------- devices
 
@@ -173,11 +174,12 @@ def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
     """
     # A short run forgets its first steps within its first fifth.
     ema = min(ema, 1 - 5 / max(steps, 10))
+    rising = max(1, round(steps * warmup))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
-        decay_steps=float(max(1, round(steps * (1 - warmup)))),
+        decay_steps=float(max(1, steps - rising)),
         warmup_target=learning_rate,
-        warmup_steps=float(max(1, round(steps * warmup))),
+        warmup_steps=float(rising),
     )
     return keras.optimizers.AdamW(
         schedule, weight_decay=weight_decay, use_ema=True, ema_momentum=ema
@@ -238,13 +240,13 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         if not state.exists():
             return 0
         model.optimizer.build(model.trainable_variables)
-        try:
-            model.load_weights(state)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{state} is damaged or of another network: delete {self.folder} to start over."
-            ) from error
-        epochs = int(model.optimizer.iterations) // self.steps_per_epoch
+        cure = f"delete {self.folder} to start over."
+        load_weights(model, state, cure)
+        steps = int(ops.convert_to_numpy(model.optimizer.iterations))
+        if not steps:  # Keras skips an optimizer that does not fit
+            raise InputError(f"{state} is of a training in another precision: {cure}")
+        # Rounded up: mixed precision does not count the steps whose gradients overflow.
+        epochs = math.ceil(steps / self.steps_per_epoch)
         # A run that was killed between history and state has a row too many.
         self.history = read_history(self.folder)[:epochs]
         print(f"Resuming after epoch {epochs} from {self.folder}.")
@@ -287,13 +289,16 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         write_history(self.folder, self.history)
         with whole(self.folder / "state.weights.h5") as path:
             self.model.save_weights(path)
-        super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
-        if self.best() is row:
-            self._set_statistics(self.averaged_statistics)
-            with whole(self.folder / "best.weights.h5") as path:
-                # Without the optimizer, which the compiled model would write too.
-                keras.Model(self.model.inputs, self.model.outputs).save_weights(path)
-            self._set_statistics(self.statistics)
+            super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
+            if self.best() is row:
+                self._save_averaged_weights()
+
+    def _save_averaged_weights(self):
+        self._set_statistics(self.averaged_statistics)
+        with whole(self.folder / "best.weights.h5") as path:
+            # Without the optimizer, which the compiled model would write too.
+            keras.Model(self.model.inputs, self.model.outputs).save_weights(path)
+        self._set_statistics(self.statistics)
 
     def _get_statistics(self):
         return [ops.convert_to_numpy(x) for x in self.model.non_trainable_variables]

@@ -77,7 +77,7 @@ def fill(model, seed=0):
         if variable.name in ("gamma", "moving_variance"):
             value = rng.uniform(0.5, 1.5, variable.shape)
         elif variable.name == "kernel":
-            value = rng.normal(0, np.sqrt(1 / np.prod(variable.shape[:-1])), variable.shape)
+            value = rng.normal(0, np.sqrt(2 / np.prod(variable.shape[:-1])), variable.shape)
         else:
             value = rng.normal(0, 0.1, variable.shape)
         variable.assign(value)

@@ -74,8 +74,9 @@ class TestEveryNetwork:
         for written, read in zip(network.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_array_equal(written, read)
 
-    def test_rebuilt_from_its_config_it_is_the_same(self, network):
+    def test_rebuilt_from_its_config_it_is_the_same(self, network, name):
         other = type(network).from_config(network.get_config())
+        assert other.name == network.name == name
         assert [layer.name for layer in other.layers] == [layer.name for layer in network.layers]
         other.set_weights(network.get_weights())
         image = discs()[0]
@@ -88,15 +89,6 @@ class TestEveryNetwork:
         network.compile(keras.optimizers.Adam(3e-3), bce_dice_loss, jit_compile=False)
         losses = [float(network.train_on_batch(images, masks)) for _ in range(12)]
         assert losses[-1] < 0.8 * losses[0]
-
-    def test_the_model_and_its_layers_have_names(self, network, name):
-        assert network.name == name
-        generic = [
-            layer.name
-            for layer in network.layers
-            if layer.name.startswith(keras.src.utils.naming.to_snake_case(type(layer).__name__))
-        ]
-        assert not generic
 
 
 def unet_parameters(width, depth):
@@ -131,18 +123,14 @@ class TestUNet:
 
     @pytest.mark.parametrize("depth, shape", [(1, (4, 6)), (2, (16, 8)), (4, (32, 48))])
     def test_probability_is_that_of_plain_numpy(self, tmp_path, depth, shape):
-        model = unet(width=2, depth=depth)
-        reference.fill(model, seed=depth)
+        model = unet(width=3, depth=depth)
+        reference.fill(model)
         model.save_weights(tmp_path / "a.weights.h5")
         image = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), np.uint8)
         expected = reference.unet(reference.read(tmp_path / "a.weights.h5"), image)
-        assert np.ptp(expected) > 0.05
+        assert np.ptp(expected) > 0.1
         probability = keras.ops.convert_to_numpy(model(image))
         np.testing.assert_allclose(probability, expected, atol=1e-5)
-
-    def test_a_size_that_cannot_be_halved_often_enough_is_refused(self):
-        with pytest.raises(ValueError):
-            unet(2, 4)(np.zeros((1, 24, 32, 3), np.uint8))
 
     @pytest.mark.parametrize("arguments", [{"width": 0}, {"depth": 0}, {"width": -4, "depth": 4}])
     def test_sizes_below_one_are_refused(self, arguments):

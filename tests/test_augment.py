@@ -1,0 +1,206 @@
+"""Augmentation: image and mask stay together, stains add up, batches depend on their number."""
+
+import numpy as np
+import pytest
+
+from nuclei.augment import STAINS, AugmentedBatches, augment, move, perturb_stain
+
+NOTHING = {"shift": 0, "scale": 0, "stain": 0, "brightness": 0, "blur": 0}
+
+
+class Strengths:
+    """Stands in for a generator: draws the three strengths of the stains, then no offsets."""
+
+    def __init__(self, *strengths):
+        self.draws = [np.array(strengths), np.zeros(3), 0.0]
+
+    def uniform(self, low, high, size=None):
+        return self.draws.pop(0)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+def noise(size=32):
+    return generator().integers(0, 256, (size, size, 3), np.uint8)
+
+
+def blobs(size=64):
+    """A mask of a few discs, no two alike, so that every flip and turn of it differs."""
+    y, x = np.mgrid[:size, :size] / size
+    discs = [(0.3, 0.2, 0.15), (0.7, 0.35, 0.1), (0.5, 0.8, 0.17)]
+    return np.any([np.hypot(y - a, x - b) < radius for a, b, radius in discs], axis=0)
+
+
+def as_image(mask):
+    """An image that is its own mask: white inside nuclei, black outside."""
+    return np.repeat(mask[..., None] * np.uint8(255), 3, axis=-1)
+
+
+def density(image):
+    """Optical density of an image with values 0..255."""
+    return -np.log((image.astype(np.float64) + 1) / 256)
+
+
+class TestMove:
+    def test_image_and_mask_stay_aligned(self):
+        for seed in range(40):
+            mask = blobs()
+            image, moved = move(as_image(mask), mask, generator(seed), shift=16, scale=0.25)
+            # Only pixels that a border crosses are grey, and only there the two may differ.
+            assert ((image[..., 0] > 127) != moved).mean() < 0.01
+            assert moved[image[..., 0] == 255].all() and not moved[image[..., 0] == 0].any()
+
+    def test_all_flips_and_turns_come_and_are_exact(self):
+        image, mask = noise(), blobs(32)
+        turned = [np.rot90(image, turns)[:, ::step] for turns in range(4) for step in (1, -1)]
+        counts = np.zeros(8, int)
+        for seed in range(400):
+            moved, moved_mask = augment(image, mask, generator(seed), **NOTHING)
+            which = [np.array_equal(moved, one) for one in turned].index(True)
+            counts[which] += 1
+            flipped = np.rot90(mask, which // 2)[:, :: (1, -1)[which % 2]]
+            np.testing.assert_array_equal(moved_mask, flipped)
+        assert counts.min() >= 30  # 50 each on average, 5 standard deviations are 33
+
+    def test_it_shifts_by_no_more_than_asked(self):
+        size = 65
+        middle = np.zeros((size, size), bool)
+        middle[31:34, 31:34] = True
+        shifts = []
+        for seed in range(200):
+            _, mask = move(as_image(middle), middle, generator(seed), shift=10, scale=0)
+            shifts.append(np.mean(np.nonzero(mask), axis=1) - 32)
+        assert np.abs(shifts).max() <= 10.5
+        assert np.min(shifts) < -8 and np.max(shifts) > 8
+
+    def test_it_scales_by_no_more_than_asked_up_and_down_alike(self):
+        square = np.zeros((128, 128), bool)
+        square[44:84, 44:84] = True
+        areas = []
+        for seed in range(200):
+            _, mask = move(as_image(square), square, generator(seed), shift=0, scale=0.25)
+            areas.append(mask.sum())
+        factors = np.sqrt(np.array(areas) / 40**2)
+        assert 0.77 < factors.min() < 0.83 and 1.2 < factors.max() < 1.28
+        assert abs(np.log(factors).mean()) < 0.03
+
+    def test_beyond_the_border_it_mirrors(self):
+        # A ramp that is shifted shows no black and no jump, only its own grey levels.
+        ramp = np.tile(np.arange(100, 164, dtype=np.uint8)[:, None, None], (1, 64, 3))
+        for seed in range(20):
+            image, _ = move(ramp, np.zeros((64, 64), bool), generator(seed), shift=30, scale=0)
+            assert image.min() >= 100
+            steps = [np.abs(np.diff(image.astype(int), axis=axis)).max() for axis in (0, 1)]
+            assert max(steps) <= 1
+
+
+class TestPerturbStain:
+    def test_no_strength_changes_nothing(self):
+        image = np.concatenate([noise(), np.full((1, 32, 3), 0), np.full((1, 32, 3), 255)])
+        image = image.astype(np.uint8)
+        np.testing.assert_array_equal(perturb_stain(image, generator(), 0, 0), image)
+
+    def test_glass_stays_nearly_white(self):
+        white = np.full((4, 4, 3), 255, np.uint8)
+        for seed in range(50):
+            # The offset is a tenth of `stain` in each stain, so at most 0.05 in any channel.
+            assert perturb_stain(white, generator(seed), 0.25, 0).min() >= 240
+
+    @pytest.mark.parametrize("stain", range(3))
+    @pytest.mark.parametrize("strength", [0.6, 1.4])
+    def test_a_stain_moves_along_its_own_vector(self, stain, strength):
+        amounts = np.full(3, 0.4)
+        image = np.clip(256 * np.exp(-amounts @ STAINS) - 1, 0, 255).round().astype(np.uint8)
+        strengths = np.ones(3)
+        strengths[stain] = strength
+        changed = perturb_stain(image[None, None], Strengths(*strengths))[0, 0]
+        moved = density(changed) - density(image)
+        expected = (strength - 1) * amounts[stain] * STAINS[stain]
+        np.testing.assert_allclose(moved, expected, atol=0.015)  # two roundings to 8 bits
+
+    def test_what_gets_lighter_than_white_is_white(self):
+        image = np.full((2, 2, 3), 250, np.uint8)
+        brightest = max(perturb_stain(image, generator(seed), 0, 0.3).max() for seed in range(20))
+        assert brightest == 255
+
+    def test_brightness_shifts_all_densities_alike(self):
+        image = np.array([[[120, 60, 180]]], np.uint8)
+        for seed in range(10):
+            moved = density(perturb_stain(image, generator(seed), 0, 0.2)) - density(image)
+            assert np.ptp(moved) < 0.02 and np.abs(moved).max() < 0.21
+            assert np.abs(moved).max() > 0
+
+
+def test_blur_comes_in_half_of_the_variants_and_leaves_the_mask():
+    image, mask = noise(), blobs(32)
+    roughness = []
+    for seed in range(100):
+        blurred, kept = augment(image, mask, generator(seed), **{**NOTHING, "blur": 3.0})
+        assert kept.sum() == mask.sum()
+        roughness.append(np.abs(np.diff(blurred.astype(float), axis=0)).mean())
+    untouched = np.abs(np.diff(image.astype(float), axis=0)).mean()
+    assert 30 < np.sum(np.array(roughness) < 0.9 * untouched) < 70
+
+
+def test_masks_and_images_keep_their_types_and_are_not_written_to():
+    image, mask = noise(), blobs(32)
+    image.flags.writeable = mask.flags.writeable = False
+    variant, variant_mask = augment(image, mask, generator())
+    assert (variant.dtype, variant.shape) == (np.uint8, image.shape)
+    assert (variant_mask.dtype, variant_mask.shape) == (bool, mask.shape)
+
+
+class TestAugmentedBatches:
+    @pytest.fixture
+    def numbered(self):
+        """Ten patches, each of a grey level of its own, which tells where a variant is from."""
+        images = np.empty((10, 16, 16, 3), np.uint8)
+        images[:] = 20 * np.arange(10)[:, None, None, None]
+        return images, images[..., 0] > 90
+
+    def test_batches_are_what_a_network_takes(self, numbered):
+        images, masks = AugmentedBatches(*numbered, batch_size=4, seed=0)[0]
+        assert (images.dtype, images.shape) == (np.float32, (4, 16, 16, 3))
+        assert (masks.dtype, masks.shape) == (np.float32, (4, 16, 16, 1))
+        assert images.min() >= 0 and 1 < images.max() <= 255
+        assert set(np.unique(masks)) == {0, 1}
+
+    def test_a_batch_depends_on_nothing_but_seed_and_number(self, numbered):
+        forwards, backwards, others = (
+            AugmentedBatches(*numbered, batch_size=4, seed=seed) for seed in (3, 3, 4)
+        )
+        first = [forwards[i] for i in range(6)]
+        second = [backwards[i] for i in reversed(range(6))][::-1]
+        for one, two in zip(first, second, strict=True):
+            np.testing.assert_array_equal(one[0], two[0])
+            np.testing.assert_array_equal(one[1], two[1])
+        assert not np.array_equal(first[0][0], others[0][0])
+        assert not np.array_equal(first[0][0], first[1][0])
+
+    def test_resumed_at_a_step_it_goes_on_as_without_the_interruption(self, numbered):
+        whole = AugmentedBatches(*numbered, batch_size=4, seed=3)
+        resumed = AugmentedBatches(*numbered, batch_size=4, seed=3, first=7)
+        for i in range(3):
+            np.testing.assert_array_equal(resumed[i][0], whole[7 + i][0])
+
+    @pytest.mark.parametrize("batch_size", [1, 4, 10, 15])
+    def test_each_pass_shows_every_patch_once_in_an_order_of_its_own(self, numbered, batch_size):
+        batches = AugmentedBatches(*numbered, batch_size=batch_size, seed=1, **NOTHING)
+        drawn = np.concatenate([batches[i][0][:, 0, 0, 0] for i in range(60 // batch_size)])
+        passes = (drawn / 20).astype(int).reshape(-1, 10)
+        np.testing.assert_array_equal(np.sort(passes), np.tile(np.arange(10), (6, 1)))
+        assert len(np.unique(passes, axis=0)) == 6
+
+    def test_a_patch_varies_from_pass_to_pass_with_its_own_mask(self):
+        mask = blobs()
+        batches = AugmentedBatches(
+            as_image(mask)[None], mask[None], 3, seed=0, stain=0, brightness=0, blur=0
+        )
+        images, masks = batches[0]
+        assert len(np.unique(images, axis=0)) == 3
+        assert ((images[..., :1] > 127) != (masks > 0)).mean() < 0.01
+
+    def test_it_has_no_end_so_that_fit_counts_by_steps(self, numbered):
+        assert AugmentedBatches(*numbered, batch_size=4, seed=0).num_batches is None

@@ -1,0 +1,192 @@
+"""Trained models on disk: what is written comes back, and damage gets one sentence."""
+
+import errno
+import json
+import os
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import reference
+
+from nuclei import modelzoo, training
+from nuclei.files import InputError
+from nuclei.networks.unet import unet
+
+CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 1}}
+HISTORY = [{"epoch": 1, "val_dice": 0.5}, {"epoch": 2, "val_dice": 0.625}]
+METRICS = {"seed": 0, "test": {"mean": 0.75}}
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A compiled model with fixed weights, after one step, so that its optimizer has a state."""
+    model = modelzoo.build(CONFIG)
+    reference.fill(model)
+    model.compile(training.adamw(10), training.bce_dice_loss, run_eagerly=True)
+    model.train_on_batch(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path, trained):
+    """The saved model."""
+    modelzoo.save(tmp_path / "small", trained, CONFIG, HISTORY, METRICS)
+    return tmp_path / "small"
+
+
+@pytest.fixture
+def weights(folder):
+    return folder / "small.weights.h5"
+
+
+def assert_equal_weights(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def refusal(folder):
+    """The one sentence with which a model is refused."""
+    with pytest.raises(InputError) as error:
+        modelzoo.load(folder)
+    message = str(error.value)
+    assert "\n" not in message and message.count(". ") == 0 and message.endswith(".")
+    return message
+
+
+def test_a_folder_holds_all_that_was_saved(folder, trained):
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "metrics.json",
+        "small.weights.h5",
+    ]
+    assert_equal_weights(modelzoo.load(folder), trained)
+    assert_equal_weights(modelzoo.load(str(folder)), trained)
+    assert modelzoo.read_config(folder) == CONFIG
+    assert modelzoo.read_history(folder) == HISTORY
+    assert modelzoo.read_metrics(folder) == METRICS
+
+
+def test_plain_keras_loads_the_weights(weights, trained):
+    model = unet(**CONFIG["arguments"])
+    model.load_weights(weights)
+    assert_equal_weights(model, trained)
+
+
+def test_the_state_of_the_optimizer_stays_at_home(weights, trained):
+    with h5py.File(weights) as file:
+        groups, values = set(), []
+        file.visititems(
+            lambda name, item: (
+                values.append(item.size) if isinstance(item, h5py.Dataset) else groups.add(name)
+            )
+        )
+    assert not [name for name in groups if "optimizer" in name]
+    assert sum(values) == trained.count_params()
+
+
+def test_a_model_is_in_float32_whatever_it_was_trained_in(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = unet(**CONFIG["arguments"])
+        modelzoo.save(tmp_path / "mixed", mixed, CONFIG, HISTORY, METRICS)
+        model = modelzoo.load(tmp_path / "mixed")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert_equal_weights(model, mixed)
+
+
+def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
+    monkeypatch.setattr(modelzoo, "MODELS", folder.parent)
+    assert_equal_weights(modelzoo.load("small"), trained)
+    monkeypatch.chdir(folder)
+    assert_equal_weights(modelzoo.load("."), trained)
+    assert "no model large: choose one of small." in refusal("large")
+
+
+def test_missing_weights_get_a_sentence(folder, weights):
+    weights.unlink()
+    assert f"{weights} is missing" in refusal(folder)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_weights_that_are_cut_short_get_a_sentence(folder, weights, share):
+    weights.write_bytes(weights.read_bytes()[: int(share * weights.stat().st_size)])
+    assert f"{weights} is cut short" in refusal(folder)
+
+
+def test_weights_that_are_not_hdf5_get_a_sentence(folder, weights):
+    weights.write_text("<html>404 Not Found</html>" * 100)
+    assert f"{weights} is cut short, damaged or not HDF5" in refusal(folder)
+
+
+def test_weights_with_damage_inside_get_a_sentence(folder, weights):
+    whole = weights.read_bytes()
+    place = whole.index(b"SNOD")  # HDF5's signature of a list of names
+    weights.write_bytes(whole[:place] + b"????" + whole[place + 4 :])
+    assert str(weights) in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: unet(width=3, depth=1),
+        lambda: unet(width=2, depth=2),
+        lambda: keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)]),
+    ],
+    ids=["wider", "deeper", "no UNet"],
+)
+@pytest.mark.filterwarnings("error::UserWarning")  # no lines of Keras before the sentence
+def test_weights_of_another_network_get_a_sentence(folder, weights, other):
+    other().save_weights(weights)
+    assert f"{weights} does not fit this unet" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"network": "unet"}', '{"network": "vnet", "arguments": {}}']
+    + ['{"network": ["unet"], "arguments": {}}', '{"network": "unet", "arguments": [2]}', "\x80"],
+)
+def test_a_broken_config_gets_a_sentence(folder, text):
+    (folder / "config.json").write_text(text, "latin-1")
+    assert f"{folder / 'config.json'} does not describe a known network (unet" in refusal(folder)
+
+
+@pytest.mark.parametrize("arguments", [{"widht": 2}, {"width": "2"}, {"width": 0}, {"depth": 1.5}])
+def test_arguments_that_build_nothing_get_a_sentence(folder, arguments):
+    config = {"network": "unet", "arguments": arguments}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert str(arguments) in refusal(folder)
+
+
+def test_a_disk_that_fills_up_leaves_the_former_model(folder, trained, monkeypatch):
+    former = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fill_up(self, path):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keras.Model, "save_weights", fill_up)
+    with pytest.raises(InputError, match="No space left on device"):
+        modelzoo.save(folder, trained, CONFIG, [{"epoch": 9}], {"seed": 9})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
+
+
+def test_missing_metrics_get_a_sentence(folder):
+    for spoil in (lambda path: path.write_text("{"), lambda path: path.unlink()):
+        spoil(folder / "metrics.json")
+        with pytest.raises(InputError, match=r"metrics.json is missing or damaged"):
+            modelzoo.read_metrics(folder)
+
+
+def test_provenance_names_code_and_software():
+    found = modelzoo.provenance()
+    assert found["versions"]["keras"] == keras.__version__
+    assert found["versions"]["numpy"] == np.__version__
+    assert set(found["versions"]) == {"python", "keras", keras.backend.backend(), "numpy"}
+    assert found["commit"] is None or len(found["commit"].removesuffix("+")) >= 12
