@@ -85,8 +85,8 @@ def distribute():
         if backend == "tensorflow":
             # keras.distribution does not cover TensorFlow, whose own strategy has no Keras name.
             return importlib.import_module("tensorflow").distribute.MirroredStrategy().scope()
-        if backend == "jax":
-            return keras.distribution.DataParallel().scope()
+        if backend == "jax":  # for good: fit() shares out its batches by it, too
+            keras.distribution.set_distribution(keras.distribution.DataParallel())
     return nullcontext()
 
 
@@ -239,7 +239,10 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         state = self.folder / "state.weights.h5"
         if not state.exists():
             return 0
-        model.optimizer.build(model.trainable_variables)
+        # TensorFlow wants the state of an optimizer to lie where the weights do.
+        strategy = getattr(model, "distribute_strategy", None)
+        with strategy.scope() if strategy else nullcontext():
+            model.optimizer.build(model.trainable_variables)
         cure = f"delete {self.folder} to start over."
         load_weights(model, state, cure)
         steps = int(ops.convert_to_numpy(model.optimizer.iterations))
