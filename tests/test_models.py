@@ -1,0 +1,32 @@
+"""The shipped weights score on real tissue what their `metrics.json` says."""
+
+import pytest
+
+from nuclei import dataset, inference, metrics, modelzoo
+
+NAMES = sorted(path.parent.name for path in modelzoo.MODELS.glob("*/config.json"))
+BARS = {"unet": 0.80}
+"""Mean Dice on the test images that each model has to reach."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recorded_dice_is_measured_again(name, monuseg):
+    model = modelzoo.load(name)
+    recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
+    for split in ("Validation", "Test"):
+        report = recorded[split.lower()]
+        for sample, image in zip(dataset.load(split, monuseg), report["images"], strict=True):
+            predicted = inference.predict(model, sample.image) >= report["threshold"]
+            dice = metrics.confusion(predicted, sample.mask).scores().dice
+            assert sample.name == image["name"]
+            # Kernels differ from processor to processor in the last digits.
+            assert dice == pytest.approx(image["dice"], abs=2e-3)
+    assert recorded["test"]["mean"]["dice"]["mean"] >= BARS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_validation_or_test_patient_was_fitted(name):
+    recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
+    assert recorded["validation_patients"] == sorted(dataset.VALIDATION_PATIENTS)
+    assert recorded["fitting_patients"] == sorted(dataset.patients("Fitting"))
+    assert not set(recorded["fitting_patients"]) & set(dataset.patients("Test"))
