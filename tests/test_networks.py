@@ -109,7 +109,7 @@ def unet_parameters(width, depth):
 class TestUNet:
     """Its arithmetic."""
 
-    @pytest.mark.parametrize("width, depth", [(1, 1), (3, 2), (8, 4), (4, 5)])
+    @pytest.mark.parametrize("width, depth", [(1, 1), (3, 2), (4, 5)])
     def test_parameters_are_those_of_the_drawing(self, width, depth):
         model = unet(width, depth)
         trainable, statistics = unet_parameters(width, depth)

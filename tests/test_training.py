@@ -1,8 +1,6 @@
 """Loss, metric and schedule against their formulas; a training that is killed and resumed."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -27,27 +25,33 @@ def random_pair(seed, shape=(3, 8, 10, 1)):
     return (rng.random(shape) < 0.3).astype(np.float32), rng.random(shape).astype(np.float32)
 
 
+def loss(mask, probability):
+    """What `fit()` makes of the values of the batch."""
+    values = keras.ops.convert_to_numpy(training.bce_dice_loss(mask, probability))
+    assert values.shape == mask.shape[:1]
+    return values.mean()
+
+
 def test_loss_is_cross_entropy_plus_soft_dice_over_the_batch():
     mask, p = random_pair(0)
     cross_entropy = -np.mean(mask * np.log(p) + (1 - mask) * np.log(1 - p))
     soft_dice = (2 * np.sum(mask * p) + 1) / (np.sum(mask) + np.sum(p**2) + 1)
-    loss = training.bce_dice_loss(mask, p)
-    assert float(loss) == pytest.approx(cross_entropy + 1 - soft_dice, rel=1e-4)
+    assert loss(mask, p) == pytest.approx(cross_entropy + 1 - soft_dice, rel=1e-4)
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_loss_of_a_certain_answer_is_finite_and_least_where_it_is_right(right):
     mask = np.full((1, 4, 4, 1), right, np.float32)
-    assert float(training.bce_dice_loss(mask, mask)) == pytest.approx(0, abs=1e-5)
-    assert 1 < float(training.bce_dice_loss(mask, 1 - mask)) < 100
+    assert loss(mask, mask) == pytest.approx(0, abs=1e-5)
+    assert 1 < loss(mask, 1 - mask) < 100
 
 
 def test_loss_takes_masks_of_any_type_and_half_floats():
     mask, p = random_pair(1)
-    expected = float(training.bce_dice_loss(mask, p))
-    assert float(training.bce_dice_loss(mask.astype(bool), p)) == pytest.approx(expected)
+    expected = loss(mask, p)
+    assert loss(mask.astype(bool), p) == pytest.approx(expected)
     half = keras.ops.cast(p, "float16")
-    assert float(training.bce_dice_loss(mask, half)) == pytest.approx(expected, rel=1e-2)
+    assert loss(mask, half) == pytest.approx(expected, rel=1e-2)
 
 
 def test_dice_is_pooled_over_all_batches_since_the_reset():
@@ -78,25 +82,23 @@ def test_loss_and_metric_survive_serialisation():
         keras.saving.serialize_keras_object(training.Dice(0.7, name="d"))
     )
     assert (again.threshold, again.name) == (0.7, "d")
-    loss = keras.saving.serialize_keras_object(training.bce_dice_loss)
-    assert keras.saving.deserialize_keras_object(loss) is training.bce_dice_loss
+    config = keras.saving.serialize_keras_object(training.bce_dice_loss)
+    assert keras.saving.deserialize_keras_object(config) is training.bce_dice_loss
 
 
 # ------------------------------------------------------------------------------------ optimizer
 
 
-@pytest.mark.parametrize("steps, warmup", [(10, 0.05), (1000, 0.05), (333, 0.1)])
+@pytest.mark.parametrize("steps, warmup", [(10, 0.05), (333, 0.1)])
 def test_learning_rate_rises_to_its_peak_and_falls_to_zero(steps, warmup):
-    optimizer = training.adamw(steps, learning_rate=0.01, warmup=warmup)
-    schedule = optimizer._learning_rate
-    rates = np.array([float(schedule(step)) for step in range(steps + 1)])
+    schedule = training.adamw(steps, learning_rate=0.01, warmup=warmup)._learning_rate
     peak = max(1, round(steps * warmup))
-    assert rates[0] == 0
-    assert rates[peak] == rates.max() == pytest.approx(0.01)
-    assert rates[-1] == pytest.approx(0, abs=1e-8)
-    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
-    middle = peak + (steps - peak) / 2
-    assert np.interp(middle, np.arange(steps + 1), rates) == pytest.approx(0.005, rel=0.02)
+    rising = [float(schedule(step)) for step in np.linspace(0, peak, 5)]
+    falling = [float(schedule(step)) for step in np.linspace(peak, steps, 5)]
+    np.testing.assert_allclose(rising, 0.01 * np.linspace(0, 1, 5), atol=1e-7)
+    np.testing.assert_allclose(
+        falling, 0.005 * (1 + np.cos(np.pi * np.linspace(0, 1, 5))), atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("steps, momentum", [(1, 0.5), (10, 0.5), (100, 0.95), (5000, 0.995)])
@@ -130,15 +132,18 @@ def compiled(width=2, depth=1):
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(data):
     """Compiled once for all tests: `train` starts it anew."""
-    return compiled()
+    model = compiled()
+    # Builds the metrics, for which fit() would take a batch in its first run only.
+    model.evaluate(*validation(data), batch_size=5, verbose=0)
+    return model
 
 
 def train(model, folder, data, epochs=EPOCHS, callbacks=()):
     """Train from random weights, or from the state in the folder."""
     for variable in model.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(np.zeros(variable.shape))
     reference.fill(model, seed=1)
     checkpoint = training.Checkpoint(folder, AugmentedBatches(*data, 4, seed=5), STEPS)
     done = checkpoint.restore(model)
@@ -206,7 +211,9 @@ def test_what_is_validated_is_the_average_with_statistics_of_its_own(model, data
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            seen.append([keras.ops.convert_to_numpy(x) for x in model.trainable_variables])
+            # Not `model`: under JAX it is asking for `self.model` that brings the weights.
+            weights = self.model.trainable_variables
+            seen.append([keras.ops.convert_to_numpy(x) for x in weights])
 
     checkpoint = train(model, tmp_path, data, epochs=1, callbacks=[Watch()])
     momentum, average = model.optimizer.ema_momentum, seen[0]
@@ -334,39 +341,3 @@ def test_steps_that_overflow_are_part_of_their_epoch(model, state):
     model.optimizer.iterations.assign(STEPS - 1)
     model.save_weights(state)
     assert restored.restore(model) == len(restored.history) == 1
-
-
-# ---------------------------------------------------------------------------------------- devices
-
-
-@pytest.fixture
-def policy():
-    """Restores the dtype policy that `prepare` sets."""
-    before = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(before)
-
-
-@pytest.mark.parametrize(
-    "gpus, precision, device",
-    [([], "float32", "CPU"), (["gpu:0", "gpu:1"], "mixed_float16", "2 GPUs")],
-)
-def test_precision_follows_the_device_unless_it_is_named(
-    policy, monkeypatch, capsys, gpus, precision, device
-):
-    monkeypatch.setattr(training, "list_gpus", lambda: gpus)
-    found = training.prepare(seed=0)
-    assert found["precision"] == keras.config.dtype_policy().name == precision
-    assert found["backend"] == keras.backend.backend()
-    assert device in found["device"]
-    assert f"{found['device']} in {precision} with {found['backend']}" in capsys.readouterr().out
-    assert training.prepare(seed=0, precision="mixed_bfloat16")["precision"] == "mixed_bfloat16"
-
-
-def test_the_seed_sets_the_first_weights(policy):
-    weights = []
-    for seed in (3, 3, 4):
-        training.prepare(seed)
-        weights.append(unet(2, 1).get_weights()[0])
-    np.testing.assert_array_equal(weights[0], weights[1])
-    assert not np.array_equal(weights[0], weights[2])
