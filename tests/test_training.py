@@ -146,6 +146,7 @@ def train(model, folder, data, epochs=EPOCHS, callbacks=()):
         variable.assign(np.zeros(variable.shape))
     reference.fill(model, seed=1)
     checkpoint = training.Checkpoint(folder, AugmentedBatches(*data, 4, seed=5), STEPS)
+    checkpoint.CALIBRATION = 2  # fewer than for real, so that the tests take less time
     done = checkpoint.restore(model)
     model.fit(
         AugmentedBatches(*data, 4, seed=0, first=done * STEPS),

@@ -54,6 +54,7 @@ for epochs in (2, 3):  # the second time it resumes
             jit_compile=False,
         )
     checkpoint = training.Checkpoint(folder, AugmentedBatches(images, masks, 4, seed=1), STEPS)
+    checkpoint.CALIBRATION = 2
     done = checkpoint.restore(model)
     counter = CountDevices()
     model.fit(
