@@ -17,7 +17,7 @@ def prepare(seed, precision="auto"):
         For initial weights and whatever else Keras, NumPy and Python draw.
     precision : str
         "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
-        "mixed_bfloat16" is a third faster on CPUs that have bfloat16 instructions.
+        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions.
 
     Returns
     -------
