@@ -9,14 +9,14 @@ from nuclei import dataset, devices, patches, training
 from nuclei.augment import AugmentedBatches
 from nuclei.networks import unet
 
-WIDTH, BATCH_SIZE, STEPS, REPEATS = 16, 8, 10, 5
+WIDTH, BATCH_SIZE, STEPS, REPEATS = 16, 8, 10, 3
 
 
 class ConstantBatch(keras.utils.PyDataset):
     """The same batch for ever, through the same machinery."""
 
     def __init__(self, batch):
-        super().__init__()
+        super().__init__(workers=2, max_queue_size=8)  # as AugmentedBatches
         self.batch = batch
 
     @property

@@ -3,7 +3,11 @@
 from itertools import count
 
 import h5py
+import keras
 import numpy as np
+
+JIT = "auto" if keras.backend.backend() == "jax" else False
+"""What compiles the small models of the tests in the least time."""
 
 
 def read(path):

@@ -86,7 +86,7 @@ class TestEveryNetwork:
 
     def test_it_learns_what_it_sees(self, network):
         images, masks = discs()
-        network.compile(keras.optimizers.Adam(3e-3), bce_dice_loss, jit_compile=False)
+        network.compile(keras.optimizers.Adam(3e-3), bce_dice_loss, jit_compile=reference.JIT)
         losses = [float(network.train_on_batch(images, masks)) for _ in range(12)]
         assert losses[-1] < 0.8 * losses[0]
 

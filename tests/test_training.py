@@ -125,7 +125,7 @@ def compiled(width=2, depth=1):
         training.adamw(STEPS * EPOCHS, 1e-2),
         training.bce_dice_loss,
         metrics=[training.Dice()],
-        jit_compile=False,
+        jit_compile=reference.JIT,
     )
     model.optimizer.build(model.trainable_variables)
     return model
@@ -200,7 +200,9 @@ def test_the_best_weights_are_those_that_were_validated(uninterrupted, data):
     assert best["val_dice"] == max(row["val_dice"] for row in checkpoint.history)
     network = unet(2, 1)
     network.load_weights(checkpoint.folder / "best.weights.h5")
-    network.compile(loss=training.bce_dice_loss, metrics=[training.Dice()], jit_compile=False)
+    network.compile(
+        loss=training.bce_dice_loss, metrics=[training.Dice()], jit_compile=reference.JIT
+    )
     found = network.evaluate(*validation(data), batch_size=5, verbose=0, return_dict=True)
     assert found["dice"] == pytest.approx(best["val_dice"], abs=1e-4)
     assert found["loss"] == pytest.approx(best["val_loss"], rel=1e-4)

@@ -9,6 +9,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"  # for JAX
 
 import keras
 import numpy as np
+import reference
 
 from nuclei import devices, training
 from nuclei.augment import AugmentedBatches
@@ -51,7 +52,7 @@ for epochs in (2, 3):  # the second time it resumes
             training.adamw(3 * STEPS, 1e-2),
             training.bce_dice_loss,
             metrics=[training.Dice()],
-            jit_compile=False,
+            jit_compile=reference.JIT,
         )
     checkpoint = training.Checkpoint(folder, AugmentedBatches(images, masks, 4, seed=1), STEPS)
     checkpoint.CALIBRATION = 2
@@ -73,7 +74,7 @@ keras.config.set_dtype_policy("float32")
 keras.distribution.set_distribution(None)
 best = unet(width=2, depth=1)
 best.load_weights(checkpoint.folder / "best.weights.h5")
-best.compile(loss=training.bce_dice_loss, metrics=[training.Dice()], jit_compile=False)
+best.compile(loss=training.bce_dice_loss, metrics=[training.Dice()], jit_compile=reference.JIT)
 scores = best.evaluate(*validation, batch_size=4, verbose=0, return_dict=True)
 print(
     json.dumps({"devices": counter.found, "history": checkpoint.history, "on one device": scores})
