@@ -2,6 +2,8 @@
 
 from keras import Input, Model, layers
 
+from .blocks import convolutions, nucleus
+
 
 def unet(width=64, depth=4):
     """Build a UNet that marks nuclei.
@@ -36,35 +38,17 @@ def unet(width=64, depth=4):
     # Contracting path: (H, W, width) -> (H / 2**depth, W / 2**depth, width * 2**(depth - 1))
     skips = []
     for stage in range(depth):
-        x = _two_convolutions(x, width * 2**stage, f"encoder{stage + 1}")
+        x = convolutions(x, 2 * [width * 2**stage], f"encoder{stage + 1}")
         skips.append(x)
         x = layers.MaxPooling2D(2, name=f"encoder{stage + 1}_pool")(x)
 
-    x = _two_convolutions(x, width * 2**depth, "bottleneck")
+    x = convolutions(x, 2 * [width * 2**depth], "bottleneck")
 
     # Expanding path: each stage doubles H and W and sees the features of the same size again.
     for stage in reversed(range(depth)):
         name = f"decoder{stage + 1}"
         x = layers.Conv2DTranspose(width * 2**stage, 2, strides=2, name=f"{name}_up")(x)
         x = layers.Concatenate(name=f"{name}_concatenate")([skips[stage], x])
-        x = _two_convolutions(x, width * 2**stage, name)
+        x = convolutions(x, 2 * [width * 2**stage], name)
 
-    # float32 also under mixed precision: half a float is too coarse for probabilities.
-    nucleus = layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="nucleus")(x)
-    return Model(image, nucleus, name="unet")
-
-
-def _two_convolutions(x, channels, name):
-    for i in (1, 2):
-        # The bias would be undone by the mean that batch normalisation takes away.
-        x = layers.Conv2D(
-            channels,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"{name}_convolution{i}",
-        )(x)
-        x = layers.BatchNormalization(name=f"{name}_normalization{i}")(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
-    return x
+    return Model(image, nucleus(x), name="unet")

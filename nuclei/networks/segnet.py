@@ -1,0 +1,63 @@
+"""SegNet (Badrinarayanan et al., IEEE TPAMI 39(12), 2017, arXiv:1511.00561)."""
+
+from keras import Input, Model, layers
+
+from .blocks import convolutions, nucleus
+from .pooling import MaxPooling2DWithIndices, MaxUnpooling2D
+
+STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
+"""Channels, in units of the width, and convolutions of each stage: those of VGG16."""
+
+
+def segnet(width=64, indices=True):
+    """Build a SegNet that marks nuclei.
+
+    The encoder is that of VGG16 without its dense layers; the decoder mirrors it. No features
+    are handed across: the decoder learns where each maximum was, and nothing else. One sigmoid
+    channel takes the place of the softmax.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first stage. The paper has 64.
+    indices : bool
+        Whether the decoder puts the maxima back where they were. Without, it doubles the
+        resolution bilinearly, so that one sees what the indices bring.
+
+    Returns
+    -------
+    keras.Model
+        Maps raw RGB, 0..255, of shape (B, H, W, 3), to the probability of nucleus, float32 of
+        shape (B, H, W, 1). H and W are any multiples of 32.
+
+    Raises
+    ------
+    ValueError
+        If `width` is below 1.
+    """
+    if width < 1:
+        raise ValueError(f"A SegNet needs a width of at least 1, not {width}.")
+    image = Input((None, None, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
+
+    # Encoder: (H, W, width) -> (H / 32, W / 32, 8 * width)
+    positions = []
+    for stage, (factor, count) in enumerate(STAGES, start=1):
+        x = convolutions(x, count * [factor * width], f"encoder{stage}")
+        if indices:
+            x, position = MaxPooling2DWithIndices(name=f"encoder{stage}_pool")(x)
+            positions.append(position)
+        else:
+            x = layers.MaxPooling2D(2, name=f"encoder{stage}_pool")(x)
+
+    # Decoder: each stage doubles H and W and ends with the channels that the next one unpools.
+    for stage, (factor, count) in reversed(list(enumerate(STAGES, start=1))):
+        name = f"decoder{stage}"
+        if indices:
+            x = MaxUnpooling2D(name=f"{name}_unpool")([x, positions.pop()])
+        else:
+            x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_up")(x)
+        last = STAGES[max(stage - 2, 0)][0]
+        x = convolutions(x, (count - 1) * [factor * width] + [last * width], name)
+
+    return Model(image, nucleus(x), name="segnet")
