@@ -23,6 +23,7 @@ GAP = 0.47  # between the rows of two resolutions
 MARGIN = 1.1  # on the left, for the names of the rows
 
 COMPUTED = {"facecolor": "#D6E8F5", "edgecolor": BLUE, "linewidth": 1}
+HANDED_OVER = {"color": GREY, "lw": 1.2, "linestyle": (0, (4, 2))}
 COPIED = {"facecolor": "white", "linewidth": 1, "linestyle": (0, (2, 1.5))}
 
 WORDS = {
@@ -33,6 +34,8 @@ WORDS = {
     "Conv2DTranspose": "up-convolution",
     "InputLayer": "input",
     "MaxPooling2D": "max-pooling",
+    "MaxPooling2DWithIndices": "2 × 2 max-pooling with indices",
+    "MaxUnpooling2D": "2 × 2 unpooling",
     "ReLU": "ReLU",
     "UpSampling2D": "up-sampling",
 }
@@ -56,6 +59,8 @@ class FeatureMap:
         Names of the layers that make it, first to last.
     times : int
         How often the operation is applied in a row.
+    indices : int, optional
+        The map whose pooling says where the values go, for unpooling.
     """
 
     operation: str
@@ -64,6 +69,7 @@ class FeatureMap:
     sources: tuple
     layers: tuple
     times: int = 1
+    indices: int | None = None
 
 
 def feature_maps(model):
@@ -84,13 +90,13 @@ def feature_maps(model):
     outputs = [keras.tree.flatten(operation.output)[0] for operation in model.operations]
     shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])
     shapes = keras.Model(model.inputs, outputs).compute_output_shape(shape)
-    maps, made = [], {}
+    maps, made, located = [], {}, {}
     for operation, (_, height, _, channels) in zip(model.operations, shapes, strict=True):
         inputs = [id(tensor) for tensor in keras.tree.flatten(operation.input)]
         sources = tuple(made[tensor] for tensor in inputs if tensor in made)
-        new = FeatureMap(
-            _phrase(operation), round(SIDE / height), channels, sources, (operation.name,)
-        )
+        indices = next((located[tensor] for tensor in inputs if tensor in located), None)
+        stride, layers = round(SIDE / height), (operation.name,)
+        new = FeatureMap(_phrase(operation), stride, channels, sources, layers, indices=indices)
         old = maps[sources[0]] if len(sources) == 1 else None
         if old and _shape(old) == _shape(new) and not hasattr(operation, "kernel_size"):
             words = [old.operation]
@@ -102,7 +108,9 @@ def feature_maps(model):
         else:
             index = len(maps)
             maps.append(new)
-        made |= {id(tensor): index for tensor in keras.tree.flatten(operation.output)}
+        features, *positions = keras.tree.flatten(operation.output)
+        made[id(features)] = index
+        located |= {id(tensor): index for tensor in positions}
     return _merge(maps)
 
 
@@ -131,7 +139,8 @@ def _merge(maps):
             place.append(sources[0])
         else:
             place.append(len(merged))
-            merged.append(replace(one, sources=sources))
+            indices = None if one.indices is None else place[one.indices]
+            merged.append(replace(one, sources=sources, indices=indices))
     return merged
 
 
@@ -140,13 +149,14 @@ def architecture(model, name=None):
     """Draw a network as the U of its feature maps.
 
     One row for each resolution: an arrow down or up leads to another one. The copy that a
-    skip connection brings stands, dashed, beside the map that it is concatenated with.
+    skip connection brings stands, dashed, beside the map that it is concatenated with. Where
+    pooling indices go, a dashed arrow does.
 
     Parameters
     ----------
     model : keras.Model
         A functional model with one input of shape (B, H, W, C), whose only branches are skip
-        connections.
+        connections and pooling indices.
     name : str, optional
         How the title calls the network; `model.name` by default.
 
@@ -180,6 +190,8 @@ def architecture(model, name=None):
         Line2D([], [], color=color, marker=">", ms=5, lw=1.8, label=operation)
         for operation, color in colors.items()
     ]
+    if any(one.indices is not None for one in maps):
+        keys.append(Line2D([], [], **HANDED_OVER, label="indices: where each maximum was"))
     keys.append(Patch(**COMPUTED, label="feature map with its channels (width: log scale)"))
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
@@ -204,14 +216,21 @@ def _draw(axis, maps, boxes, index, colors):
     arrow = {"arrowstyle": "-|>", "color": colors.get(one.operation), "lw": 1.8}
     arrow |= {"shrinkA": 3, "shrinkB": 2, "mutation_scale": 11}
     for other in (boxes[source] for source in one.sources):
-        if other.x1 <= box.x0:
-            axis.annotate("", (box.x0, y), (other.x1, _middle(other)[1]), arrowprops=arrow)
+        if other.y0 < y < other.y1:  # in one row
+            axis.annotate("", (box.x0, y), (other.x1, y), arrowprops=arrow)
             if one.times > 1:
                 axis.text((other.x1 + box.x0) / 2, y + 0.06, f"×{one.times}", ha="center")
-        elif other.y0 > box.y1:
-            axis.annotate("", (x, box.y1), (x, other.y0), arrowprops=arrow)
-        elif other.y1 < box.y0:
-            axis.annotate("", (x, box.y0), (x, other.y1), arrowprops=arrow)
+            continue
+        start, end = (other.y0, box.y1) if other.y0 > y else (other.y1, box.y0)
+        if other.x0 <= x <= other.x1:
+            axis.annotate("", (x, end), (x, start), arrowprops=arrow)
+        else:  # round a corner
+            corner = {"connectionstyle": "angle,angleA=0,angleB=90,rad=0"}
+            axis.annotate("", (x, end), (other.x1, _middle(other)[1]), arrowprops=arrow | corner)
+    if one.indices is not None:
+        pooled = boxes[maps[one.indices].sources[0]]
+        look = HANDED_OVER | {"arrowstyle": "-|>", "shrinkA": 3, "shrinkB": 2}
+        axis.annotate("", (box.x0, y), (pooled.x1, y), arrowprops=look)
 
 
 def _boxes(maps):
@@ -220,7 +239,7 @@ def _boxes(maps):
     for stride in sorted({one.stride for one in maps}):
         middles[stride] = y - GAP - HEIGHT / stride / 2
         y = middles[stride] - HEIGHT / stride / 2
-    boxes = []
+    boxes, ends = [], {}
     for one in maps:
         width = WIDTH * log2(2 * one.channels)
         start = 0
@@ -232,9 +251,11 @@ def _boxes(maps):
             elif one.stride == maps[latest].stride:
                 start = boxes[latest].x1 + ARROW
             else:
-                start = _middle(boxes[latest])[0] - width / 2
+                above_or_below = _middle(boxes[latest])[0] - width / 2
+                start = max(above_or_below, ends.get(one.stride, -ARROW) + ARROW)
         bottom = middles[one.stride] - HEIGHT / one.stride / 2
         boxes.append(Bbox.from_bounds(start, bottom, width, HEIGHT / one.stride))
+        ends[one.stride] = start + width
     return boxes
 
 

@@ -1,4 +1,4 @@
-"""A UNet in plain NumPy, written from the paper and the layout of the `.h5` file alone."""
+"""Networks in plain NumPy, written from the papers and the layout of the `.h5` file alone."""
 
 from itertools import count
 
@@ -23,25 +23,49 @@ def read(path):
 
 def unet(weights, image):
     """Probability (B, H, W, 1) of images (B, H, W, 3) with 0..255, computed in float64."""
-    convolutions, normalizations, doublings = (
-        iter(weights[kind]) for kind in ("conv2d", "batch_normalization", "conv2d_transpose")
-    )
+    convolutions, normalizations = iter(weights["conv2d"]), iter(weights["batch_normalization"])
+    doublings = iter(weights["conv2d_transpose"])
 
     def two_convolutions(x):
         for _ in range(2):
-            x = normalize(convolve(x, *next(convolutions)), *next(normalizations))
-            x = np.maximum(x, 0)
+            x = convolution(x, convolutions, normalizations)
         return x
 
     x = image / 127.5 - 1
     skips = []
     for _ in weights["conv2d_transpose"]:
         skips.append(two_convolutions(x))
-        x = pool(skips[-1])
+        x = pool_with_indices(skips[-1])[0]
     x = two_convolutions(x)
     for skip in reversed(skips):
         x = two_convolutions(np.concatenate([skip, double(x, *next(doublings))], axis=-1))
-    return 1 / (1 + np.exp(-convolve(x, *next(convolutions))))
+    return sigmoid(convolve(x, *next(convolutions)))
+
+
+def segnet(weights, image, indices):
+    """Probability (B, H, W, 1) of images (B, H, W, 3) with 0..255, computed in float64."""
+    convolutions, normalizations = iter(weights["conv2d"]), iter(weights["batch_normalization"])
+    x, positions = image / 127.5 - 1, []
+    for times in (2, 2, 3, 3, 3):
+        for _ in range(times):
+            x = convolution(x, convolutions, normalizations)
+        x, position = pool_with_indices(x)
+        positions.append(position)
+    for times in (3, 3, 3, 2, 2):
+        x = unpool(x, positions.pop()) if indices else upsample(x)
+        for _ in range(times):
+            x = convolution(x, convolutions, normalizations)
+    return sigmoid(convolve(x, *next(convolutions)))
+
+
+def convolution(x, convolutions, normalizations):
+    """The next convolution and batch normalisation, and ReLU."""
+    return np.maximum(normalize(convolve(x, *next(convolutions)), *next(normalizations)), 0)
+
+
+def sigmoid(x):
+    """Logistic function."""
+    return 1 / (1 + np.exp(-x))
 
 
 def convolve(x, kernel, bias=0.0):
@@ -61,10 +85,31 @@ def normalize(x, gamma, beta, mean, variance):
     return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
 
 
-def pool(x):
-    """Maximum of each 2 x 2 window."""
+def pool_with_indices(x):
+    """Maximum of each 2 x 2 window, and its first position there: 0..3 in row-major order."""
     batch, height, width, channels = x.shape
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+    windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    windows = windows.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // 2, width // 2, -1, 4)
+    return windows.max(-1), windows.argmax(-1)
+
+
+def unpool(x, indices):
+    """Put each value at its position in a 2 x 2 window of zeros."""
+    batch, height, width, channels = x.shape
+    larger = np.zeros((batch, 2 * height, 2 * width, channels), x.dtype)
+    for (b, i, j, c), index in np.ndenumerate(indices):
+        larger[b, 2 * i + index // 2, 2 * j + index % 2, c] = x[b, i, j, c]
+    return larger
+
+
+def upsample(x):
+    """Double height and width bilinearly: each new pixel is 3/4 its own and 1/4 its neighbour."""
+    for axis in (1, 2):
+        x = np.moveaxis(x, axis, 0)
+        before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
+        pairs = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=1)
+        x = np.moveaxis(pairs.reshape(-1, *x.shape[1:]), 0, axis)
+    return x
 
 
 def double(x, kernel, bias):

@@ -7,6 +7,7 @@ from keras import Input, Model, layers
 from matplotlib.transforms import Bbox
 
 from nuclei.diagrams import architecture, feature_maps
+from nuclei.networks.segnet import segnet
 from nuclei.networks.unet import unet
 
 
@@ -74,27 +75,52 @@ def test_a_map_that_is_used_twice_is_not_merged_with_the_next():
     ]
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-def test_the_drawing_is_complete_and_nothing_overlaps(depth):
-    network = unet(width=16 if depth < 5 else 4, depth=depth)
-    figure = architecture(network, "UNet")
+def test_indices_go_from_each_pooling_to_its_unpooling():
+    maps = feature_maps(segnet(width=1))
+    unpoolings = [one for one in maps if one.indices is not None]
+    assert {one.operation for one in unpoolings} == {"2 × 2 unpooling"}
+    assert {one.layers[0]: maps[one.indices].layers[0] for one in unpoolings} == {
+        f"decoder{stage}_unpool": f"encoder{stage}_pool" for stage in range(1, 6)
+    }
+    assert all(len(one.sources) == 1 for one in unpoolings)
+
+
+def drawn(figure):
+    """Texts of a drawing and its legend; check that nothing overlaps or is cut off."""
     figure.draw_without_rendering()
     (axis,), (legend,) = figure.axes, figure.legends
     texts = [text for text in axis.texts + legend.texts if text.get_text()]
     words = [text.get_text() for text in texts]
-    assert figure.get_suptitle() == f"UNet: {network.count_params():,} parameters"
-    assert {"H × W", f"H/{2**depth} × W/{2**depth}", "image", "nucleus"} <= set(words)
-    assert sum(word == "×2" for word in words) == 2 * depth + 1
-    assert sum(" + " in text.get_text() for text in axis.texts) == depth
-    assert len(legend.texts) == 6
 
-    words += ["block"] * len(axis.patches)
+    named = words + ["block"] * len(axis.patches)
     boxes = [shown.get_window_extent() for shown in [*texts, *axis.patches]]
     shrunk = [box.padded(-1) for box in boxes]  # blocks may touch
-    pairs = combinations(zip(words, shrunk, strict=True), 2)
+    pairs = combinations(zip(named, shrunk, strict=True), 2)
     assert not [(one, other) for (one, a), (other, b) in pairs if a.overlaps(b)]
     inside = Bbox.union(boxes)
     assert figure.bbox.contains(*inside.min) and figure.bbox.contains(*inside.max)
+    return words
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+def test_the_drawing_of_a_unet_is_complete(depth):
+    network = unet(width=16 if depth < 5 else 4, depth=depth)
+    figure = architecture(network, "UNet")
+    words = drawn(figure)
+    assert figure.get_suptitle() == f"UNet: {network.count_params():,} parameters"
+    assert {"H × W", f"H/{2**depth} × W/{2**depth}", "image", "nucleus"} <= set(words)
+    assert sum(word == "×2" for word in words) == 2 * depth + 1
+    assert sum(" + " in text.get_text() for text in figure.axes[0].texts) == depth
+    assert len(figure.legends[0].texts) == 6
+
+
+@pytest.mark.parametrize("width", [2, 16, 64])
+def test_the_drawing_of_a_segnet_is_complete(width):
+    figure = architecture(segnet(width=width))
+    words = drawn(figure)
+    assert {"H × W", "H/32 × W/32", "image", "nucleus"} <= set(words)
+    assert [words.count(f"×{times}") for times in (2, 3)] == [5, 4]
+    assert "indices: where each maximum was" in words
 
 
 def test_the_title_falls_back_on_the_name_of_the_model():

@@ -10,7 +10,8 @@ from headless import execute
 from nuclei import ROOT, dataset, modelzoo
 
 NOTEBOOKS = [ROOT / "patch_generator.ipynb", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
-NETWORKS = {"unet": {"WIDTH": 2}}
+COMPARISON = {"COMPARISON_WIDTH": 2, "COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1}
+NETWORKS = {"unet": {"WIDTH": 2}, "segnet": {"WIDTH": 2} | COMPARISON}
 """Parameters that make the notebook of each network quick to train."""
 
 

@@ -1,4 +1,10 @@
-"""Max-pooling that remembers where each maximum was, and the unpooling that puts it back."""
+"""Max-pooling that remembers where each maximum was, and unpooling that puts it back there.
+
+The index of a maximum is its position inside the 2 x 2 window, for which two bits are enough
+(Badrinarayanan et al., IEEE TPAMI 39(12), 2017, section 3): 0 top left, 1 top right, 2 bottom left,
+3 bottom right. Unpooling then needs no scatter. What TensorFlow offers instead, flat positions in
+the whole tensor and `scatter_nd`, is slower on a CPU and not deterministic on a GPU.
+"""
 
 import keras
 from keras import KerasTensor, layers, ops
@@ -6,20 +12,44 @@ from keras import KerasTensor, layers, ops
 
 @keras.saving.register_keras_serializable("nuclei")
 class MaxPooling2DWithIndices(layers.Layer):
+    """Take the maximum of each 2 x 2 window, and say where it was.
+
+    Of equal values the first in row-major order wins, and alone receives the gradient.
+
+    Call with a tensor of floats of shape (B, H, W, C), H and W even. It returns the maxima, in
+    the compute dtype, and their indices, int8 in 0..3, both of shape (B, H / 2, W / 2, C).
+
+    Raises
+    ------
+    ValueError
+        If the height or the width is known and odd.
+
+    Examples
+    --------
+    >>> image = np.array([[1, 5, 2, 2], [3, 4, 2, 2]], "float32").reshape(1, 2, 4, 1)
+    >>> maxima, indices = MaxPooling2DWithIndices()(image)
+    >>> ops.convert_to_numpy(maxima).ravel(), ops.convert_to_numpy(indices).ravel()
+    (array([5., 2.], dtype=float32), array([1, 0], dtype=int8))
+    """
+
     def call(self, x):
+        """Pool; see the class."""
+        _check(x.shape)
         batch, height, width, channels = ops.shape(x)
-        rows = ops.reshape(x, (batch, height // 2, 2, width // 2, 2 * channels))
-        left, right = ops.split(rows, 2, axis=-1)
-        from_right = right > left
-        top, bottom = ops.unstack(ops.where(from_right, right, left), 2, axis=2)
-        top_index, bottom_index = ops.unstack(ops.cast(from_right, "int8"), 2, axis=2)
+        row = width // 2 * channels
+        left, right = _unzip(x, channels)
+        from_right = right > left  # not >=: the first of equal values wins
+        top, bottom = _unzip(ops.where(from_right, right, left), row)
+        top_index, bottom_index = _unzip(ops.cast(from_right, "int8"), row)
         from_bottom = bottom > top
-        return (
-            ops.where(from_bottom, bottom, top),
-            ops.where(from_bottom, 2 + bottom_index, top_index),
-        )
+        maxima = ops.where(from_bottom, bottom, top)
+        indices = ops.where(from_bottom, bottom_index + 2, top_index)
+        shape = (batch, height // 2, width // 2, channels)
+        return ops.reshape(maxima, shape), ops.reshape(indices, shape)
 
     def compute_output_spec(self, x):
+        """Shapes and dtypes of maxima and indices."""
+        _check(x.shape)
         batch, height, width, channels = x.shape
         shape = (batch, height and height // 2, width and width // 2, channels)
         return KerasTensor(shape, self.compute_dtype), KerasTensor(shape, "int8")
@@ -27,14 +57,53 @@ class MaxPooling2DWithIndices(layers.Layer):
 
 @keras.saving.register_keras_serializable("nuclei")
 class MaxUnpooling2D(layers.Layer):
+    """Put maxima back where they were in their 2 x 2 windows, among zeros.
+
+    Call with a list of two tensors of shape (B, H, W, C): values, and the indices that
+    `MaxPooling2DWithIndices` gave. It returns a tensor of shape (B, 2 H, 2 W, C).
+
+    Examples
+    --------
+    >>> values = np.array([7, 8], "float32").reshape(1, 1, 2, 1)
+    >>> indices = np.array([1, 2], "int8").reshape(1, 1, 2, 1)
+    >>> ops.convert_to_numpy(MaxUnpooling2D()([values, indices]))[0, :, :, 0]
+    array([[0., 7., 0., 0.],
+           [0., 0., 8., 0.]], dtype=float32)
+    """
+
     def call(self, inputs):
+        """Unpool; see the class."""
         x, indices = inputs
         batch, height, width, channels = ops.shape(x)
-        parts = [x * ops.cast(ops.equal(indices, i), x.dtype) for i in range(4)]
-        rows = [ops.concatenate(parts[:2], axis=-1), ops.concatenate(parts[2:], axis=-1)]
-        return ops.reshape(ops.stack(rows, axis=2), (batch, 2 * height, 2 * width, channels))
+        corners = ops.reshape(ops.cast([0, 1, 2, 3], "int8"), (1, 2, 1, 2, 1))
+        indices = ops.reshape(indices, (batch * height, 1, width, 1, channels))
+        chosen = ops.equal(indices, corners)  # of shape (B H, 2, W, 2, C)
+        # In two steps, whose gradients are sums over one axis each.
+        x = _repeat(_repeat(x, width * channels), channels)
+        shape = (batch, 2 * height, 2 * width, channels)
+        return ops.reshape(x, shape) * ops.cast(ops.reshape(chosen, shape), x.dtype)
 
     def compute_output_spec(self, inputs):
+        """Shape and dtype of the larger map."""
         batch, height, width, channels = inputs[0].shape
         shape = (batch, height and 2 * height, width and 2 * width, channels)
         return KerasTensor(shape, self.compute_dtype)
+
+
+def _check(shape):
+    height, width = shape[1:3]
+    if any(isinstance(side, int) and side % 2 for side in (height, width)):
+        raise ValueError(
+            f"Pooling with indices needs an even height and width, not {height} x {width}."
+        )
+
+
+def _unzip(x, size):
+    """Deal runs of `size` values out in turn; strided slices have far slower gradients."""
+    return ops.split(ops.reshape(x, (-1, 2 * size)), 2, axis=-1)
+
+
+def _repeat(x, size):
+    """Give every run of `size` values twice."""
+    runs = ops.reshape(x, (-1, 1, size))
+    return ops.broadcast_to(runs, (ops.shape(runs)[0], 2, size))
