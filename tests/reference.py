@@ -9,6 +9,9 @@ import numpy as np
 JIT = "auto" if keras.backend.backend() == "jax" else False
 """What compiles the small models of the tests in the least time."""
 
+QUICKLY = {"jit_compile": JIT, "run_eagerly": keras.backend.backend() == "tensorflow"}
+"""The same for a few steps of a network of many layers: tracing it would take a minute."""
+
 
 def read(path):
     """Read `.weights.h5`: arrays of each layer, by kind of layer, in the order of the network."""

@@ -3,33 +3,41 @@
 from keras import layers
 
 
-def convolutions(x, channels, name):
-    """Apply 3 x 3 convolutions, each followed by batch normalisation and ReLU.
+def convolution(x, channels, name, size=3, number=""):
+    """Apply a convolution, batch normalisation and ReLU.
 
     Parameters
     ----------
     x : KerasTensor, shape (B, H, W, C)
-    channels : sequence of int
-        Output channels of each convolution in turn.
+    channels : int
+        Channels of the output.
     name : str
-        Layers are called `<name>_convolution1`, `<name>_normalization1` and so on.
+        The layers are called `<name>_convolution<number>`, `<name>_normalization<number>` and
+        `<name>_relu<number>`.
+    size : int
+        Side of the kernel in pixels.
+    number : int or str
 
     Returns
     -------
-    KerasTensor, shape (B, H, W, channels[-1])
+    KerasTensor, shape (B, H, W, channels)
     """
-    for i, count in enumerate(channels, start=1):
-        # The bias would be undone by the mean that batch normalisation takes away.
-        x = layers.Conv2D(
-            count,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=f"{name}_convolution{i}",
-        )(x)
-        x = layers.BatchNormalization(name=f"{name}_normalization{i}")(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
+    x = layers.Conv2D(
+        channels,
+        size,
+        padding="same",
+        use_bias=False,  # the mean that batch normalisation takes away would undo it
+        kernel_initializer="he_normal",
+        name=f"{name}_convolution{number}",
+    )(x)
+    x = layers.BatchNormalization(name=f"{name}_normalization{number}")(x)
+    return layers.ReLU(name=f"{name}_relu{number}")(x)
+
+
+def convolutions(x, channels, name):
+    """Apply 3 x 3 convolutions in a row, numbered from 1; `channels` has one entry for each."""
+    for number, count in enumerate(channels, start=1):
+        x = convolution(x, count, name, number=number)
     return x
 
 
