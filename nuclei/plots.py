@@ -183,3 +183,29 @@ def curves(history, score, title, ylabel):
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axis.legend()
     return figure
+
+
+@style()
+def comparison(variants, title, ylabel):
+    """Plot a score over the epochs for variants of one training, each run of each.
+
+    Parameters
+    ----------
+    variants : dict of str to list of list of float
+        For each variant its runs, for each run the score of every epoch.
+    title, ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(6, 3.6))
+    axis = figure.subplots()
+    for color, (name, runs) in zip(COLORS, variants.items(), strict=False):
+        for i, scores in enumerate(runs):
+            label = f"{name}: {np.mean(runs, axis=0)[-1]:.3f} at the end" if i == 0 else None
+            axis.plot(range(1, len(scores) + 1), scores, "o-", ms=3.5, color=color, label=label)
+    axis.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    axis.legend()
+    return figure

@@ -48,6 +48,17 @@ def test_curves_mark_the_epoch_with_the_best_validation_dice():
     assert axis.lines[2].get_xdata() == [2] and axis.lines[2].get_ydata() == [1]
 
 
+def test_comparison_shows_every_run_and_the_mean_at_the_end():
+    runs = {"with": [[0.1, 0.5], [0.2, 0.7]], "without": [[0.1, 0.4]]}
+    (axis,) = plots.comparison(runs, "Title", "Dice").axes
+    assert [line.get_ydata().tolist() for line in axis.lines] == [*runs["with"], *runs["without"]]
+    assert len({line.get_color() for line in axis.lines}) == 2
+    assert [text.get_text() for text in axis.get_legend().texts] == [
+        "with: 0.600 at the end",
+        "without: 0.400 at the end",
+    ]
+
+
 @pytest.mark.parametrize("side", [30, 60])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_errors_are_coloured_by_outcome(side, share):
