@@ -216,17 +216,17 @@ def _draw(axis, maps, boxes, index, colors):
     arrow = {"arrowstyle": "-|>", "color": colors.get(one.operation), "lw": 1.8}
     arrow |= {"shrinkA": 3, "shrinkB": 2, "mutation_scale": 11}
     for other in (boxes[source] for source in one.sources):
-        if other.y0 < y < other.y1:  # in one row
+        if other.x1 <= box.x0 and other.y0 < y < other.y1:
             axis.annotate("", (box.x0, y), (other.x1, y), arrowprops=arrow)
             if one.times > 1:
                 axis.text((other.x1 + box.x0) / 2, y + 0.06, f"×{one.times}", ha="center")
-            continue
-        start, end = (other.y0, box.y1) if other.y0 > y else (other.y1, box.y0)
-        if other.x0 <= x <= other.x1:
-            axis.annotate("", (x, end), (x, start), arrowprops=arrow)
-        else:  # round a corner
-            corner = {"connectionstyle": "angle,angleA=0,angleB=90,rad=0"}
-            axis.annotate("", (x, end), (other.x1, _middle(other)[1]), arrowprops=arrow | corner)
+        elif other.y0 > box.y1:
+            axis.annotate("", (x, box.y1), (x, other.y0), arrowprops=arrow)
+        elif other.y1 < box.y0 and other.x0 <= x <= other.x1:
+            axis.annotate("", (x, box.y0), (x, other.y1), arrowprops=arrow)
+        elif other.y1 < box.y0:
+            arrow["connectionstyle"] = "angle,angleA=0,angleB=90,rad=0"  # along, then up
+            axis.annotate("", (x, box.y0), (other.x1, _middle(other)[1]), arrowprops=arrow)
     if one.indices is not None:
         pooled = boxes[maps[one.indices].sources[0]]
         look = HANDED_OVER | {"arrowstyle": "-|>", "shrinkA": 3, "shrinkB": 2}

@@ -91,6 +91,8 @@ def drawn(figure):
     (axis,), (legend,) = figure.axes, figure.legends
     texts = [text for text in axis.texts + legend.texts if text.get_text()]
     words = [text.get_text() for text in texts]
+    arrows = [text for text in axis.texts if not text.get_text()]
+    assert arrows and all(arrow.xyann[0] <= arrow.xy[0] for arrow in arrows)
 
     named = words + ["block"] * len(axis.patches)
     boxes = [shown.get_window_extent() for shown in [*texts, *axis.patches]]
