@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import Bbox
 
+from .networks.strides import strides
 from .plots import BLUE, COLORS, GREY, style
-
-SIDE = 512  # pixels of the square image whose way through the network gives the strides
 
 # In inches
 HEIGHT = 1.4  # of a feature map as large as the image
@@ -87,15 +86,13 @@ def feature_maps(model):
     -------
     list of FeatureMap
     """
-    outputs = [keras.tree.flatten(operation.output)[0] for operation in model.operations]
-    shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])
-    shapes = keras.Model(model.inputs, outputs).compute_output_shape(shape)
+    found = strides(model)
     maps, made, located = [], {}, {}
-    for operation, (_, height, _, channels) in zip(model.operations, shapes, strict=True):
+    for operation in model.operations:
         inputs = [id(tensor) for tensor in keras.tree.flatten(operation.input)]
         sources = tuple(made[tensor] for tensor in inputs if tensor in made)
         indices = next((located[tensor] for tensor in inputs if tensor in located), None)
-        stride, layers = round(SIDE / height), (operation.name,)
+        (stride, channels), layers = found[operation.name], (operation.name,)
         new = FeatureMap(_phrase(operation), stride, channels, sources, layers, indices=indices)
         old = maps[sources[0]] if len(sources) == 1 else None
         if old and _shape(old) == _shape(new) and not hasattr(operation, "kernel_size"):

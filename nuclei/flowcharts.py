@@ -6,7 +6,7 @@ import keras
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from .diagrams import SIDE
+from .networks.strides import SIDE, strides
 from .plots import BLUE, GREY, style
 
 WIDTH, HEIGHT = 1.18, 0.72  # of a box, in inches
@@ -53,13 +53,10 @@ def parts(model, names, rest):
     list of Part
         In the order of computation.
     """
-    outputs = {layer.name: layer.output for layer in model.layers}
-    shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])
-    shapes = keras.Model(model.inputs, outputs).compute_output_shape(shape)
+    maps = strides(model)
     found, part_of = {}, {}
     for layer in model.layers:
-        _, height, _, channels = shapes[layer.name]
-        stride = round(SIDE / height)
+        stride, channels = maps[layer.name]
         fitting = [label for start, label in names.items() if layer.name.startswith(start)]
         label = [*fitting, f"{rest},\nstride {stride}"][0]
         part = found.setdefault(label, Part(label, stride, channels, set(), []))
@@ -105,7 +102,7 @@ def flowchart(model, names, rest, title):
         axis.text(x + WIDTH / 2, y - 0.05, box.label, ha="center", va="bottom", size=8)
         shape = f"{side} × {box.channels}" if box.stride < SIDE else f"1 × 1 × {box.channels}"
         axis.text(x + WIDTH / 2, y - 0.1, shape, ha="center", va="top", size=7.5, color=GREY)
-        for source in box.sources:
+        for source in sorted(box.sources):  # the same file from every run
             _arrow(axis, places[source], places[box.label])
     return figure
 

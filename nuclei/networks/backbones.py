@@ -8,9 +8,7 @@ import keras
 from keras import layers, ops
 
 from ..files import InputError
-
-SIDE = 512
-"""Pixels of the square image whose way through a backbone gives the strides."""
+from .strides import strides
 
 
 @dataclass(frozen=True)
@@ -103,11 +101,11 @@ def atrous(model, output_stride):
         With the same layers, named alike, and random weights.
     """
     config = model.get_config()
-    entries, strides = config["layers"], _strides(model)
+    entries, maps = config["layers"], strides(model)
     for previous, entry in zip([None, *entries], entries, strict=False):
         settings = entry["config"]
         step = settings.get("strides", (1, 1))[0]
-        after = strides[entry["name"]]
+        after, _ = maps[entry["name"]]
         rate = max(1, after // step // output_stride)
         if max(settings.get("kernel_size", (1,))) > 1 and rate > 1:
             settings["dilation_rate"] = (rate, rate)
@@ -122,14 +120,6 @@ def atrous(model, output_stride):
             # With the 0.999 of MobileNetV2 the statistics lag through some thousand steps.
             settings["momentum"] = 0.99
     return keras.Model.from_config(config)
-
-
-def _strides(model):
-    """Stride of the output of every layer, by its name."""
-    shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])
-    outputs = {layer.name: layer.output for layer in model.layers}
-    shapes = keras.Model(model.inputs, outputs).compute_output_shape(shape)
-    return {name: round(SIDE / height) for name, (_, height, _, _) in shapes.items()}
 
 
 @keras.saving.register_keras_serializable("nuclei")
