@@ -36,7 +36,7 @@ WORDS = {
     "MaxPooling2DWithIndices": "2 × 2 max-pooling with indices",
     "MaxUnpooling2D": "2 × 2 unpooling",
     "ReLU": "ReLU",
-    "UpSampling2D": "up-sampling",
+    "BilinearUpSampling2D": "up-sampling",
 }
 """Keras layers as the legend calls them; others keep the name of their class."""
 

@@ -16,6 +16,9 @@ from .networks import NETWORKS
 
 MODELS = ROOT / "models"
 
+LARGE = 12_500_000
+"""Parameters above which weights are kept in half precision: in float32 they take 50 MB."""
+
 
 def load(name):
     """Rebuild a trained model.
@@ -73,10 +76,39 @@ def load_weights(model, path, cure):
         raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
 
 
-def build(config):
-    """Build the untrained network that a `config.json` describes, in float32."""
+def trained(config, path):
+    """Build a network with the weights that a training left, as `save` will keep them.
+
+    So what is measured is what is shipped: the weights of a large network are rounded to float16.
+
+    Parameters
+    ----------
+    config : dict
+        As for `save`.
+    path : Path
+        A `.weights.h5`.
+
+    Returns
+    -------
+    keras.Model
+        In float32.
+    """
+    model = build(config)
+    load_weights(model, path, "train again.")
+    kept = build(config, _precision(model))
+    kept.set_weights(model.get_weights())
+    model.set_weights(kept.get_weights())
+    return model
+
+
+def _precision(model):
+    return "float16" if model.count_params() > LARGE else "float32"
+
+
+def build(config, precision="float32"):
+    """Build the untrained network that a `config.json` describes."""
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(precision)
     try:
         return NETWORKS[config["network"]](**config["arguments"])
     except (TypeError, ValueError) as error:
@@ -97,7 +129,7 @@ def save(folder, model, config, history, metrics):
         `models/<name>`: `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`
         go there.
     model : keras.Model
-        Its weights are saved, without the state of the optimizer.
+        Its weights are saved, without the state of the optimizer; in float16 if it is `LARGE`.
     config : dict
         `network`: a key of `networks.NETWORKS`; `arguments`: those of its builder.
     history : list of dict
@@ -111,7 +143,7 @@ def save(folder, model, config, history, metrics):
         If a file cannot be written.
     """
     folder = Path(folder)
-    clean = build(config)
+    clean = build(config, _precision(model))
     clean.set_weights(model.get_weights())
     with whole(folder / f"{folder.name}.weights.h5") as path:
         clean.save_weights(path)

@@ -61,6 +61,37 @@ def segnet(weights, image, indices):
     return sigmoid(convolve(x, *next(convolutions)))
 
 
+def deeplabv3(weights, features, low_level, stride, rates, decoder):
+    """Probability (B, H, W, 1) from what the backbone gives, as figure 2 of v3+ draws it.
+
+    `weights` are the arrays of each layer by its name.
+    """
+
+    def unit(x, name, number=""):
+        x = convolve(x, *weights[f"{name}_convolution{number}"])
+        return np.maximum(normalize(x, *weights[f"{name}_normalization{number}"]), 0)
+
+    def separable(x, name, rate):
+        x = convolve_depthwise(x, *weights[f"{name}_depthwise"], rate)
+        x = np.maximum(normalize(x, *weights[f"{name}_depthwise_normalization"]), 0)
+        return unit(x, name)
+
+    x = features.astype(np.float64)
+    branches = [unit(x, "pyramid_point")]
+    branches += [separable(x, f"pyramid_atrous{i}", r) for i, r in enumerate(rates, start=1)]
+    image = unit(x.mean((1, 2), keepdims=True), "pyramid_image")
+    branches.append(np.broadcast_to(image, branches[0].shape))
+    projection = [*weights["projection_pyramid"], *weights["projection_image"]]
+    x = convolve(np.concatenate(branches, axis=-1), np.concatenate(projection, axis=2))
+    x = np.maximum(normalize(x, *weights["projection_normalization"]), 0)
+    if decoder:
+        x = upsample(x, stride // 4)
+        x = np.concatenate([x, unit(low_level, "decoder_low_level")], axis=-1)
+        x = separable(separable(x, "decoder_convolution1", 1), "decoder_convolution2", 1)
+        stride = 4
+    return sigmoid(upsample(convolve(x, *weights["logits"]), stride))
+
+
 def convolution(x, convolutions, normalizations):
     """The next convolution and batch normalisation, and ReLU."""
     return np.maximum(normalize(convolve(x, *next(convolutions)), *next(normalizations)), 0)
@@ -80,6 +111,17 @@ def convolve(x, kernel, bias=0.0):
         x[:, i : i + height, j : j + width] @ kernel[i, j].astype(np.float64)
         for i in range(size)
         for j in range(size)
+    )
+
+
+def convolve_depthwise(x, kernel, rate):
+    """Cross-correlate each channel with its kernel (3, 3, C, 1), whose pixels lie `rate` apart."""
+    height, width = x.shape[1:3]
+    x = np.pad(x, [(0, 0), (rate, rate), (rate, rate), (0, 0)])
+    return sum(
+        x[:, i * rate : i * rate + height, j * rate : j * rate + width] * kernel[i, j, :, 0]
+        for i in range(3)
+        for j in range(3)
     )
 
 
@@ -105,13 +147,15 @@ def unpool(x, indices):
     return larger
 
 
-def upsample(x):
-    """Double height and width bilinearly: each new pixel is 3/4 its own and 1/4 its neighbour."""
+def upsample(x, factor=2):
+    """Enlarge bilinearly: values lie at the centres of pixels, and the outermost go on."""
     for axis in (1, 2):
-        x = np.moveaxis(x, axis, 0)
-        before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
-        pairs = np.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=1)
-        x = np.moveaxis(pairs.reshape(-1, *x.shape[1:]), 0, axis)
+        size = x.shape[axis]
+        place = np.clip((np.arange(size * factor) + 0.5) / factor - 0.5, 0, size - 1)
+        low = np.floor(place).astype(int)
+        share = (place - low).reshape([-1 if i == axis else 1 for i in range(4)])
+        high = np.minimum(low + 1, size - 1)
+        x = (1 - share) * x.take(low, axis) + share * x.take(high, axis)
     return x
 
 

@@ -69,9 +69,7 @@ def test_feature_maps_have_the_strides_asked_for(name, output_stride):
         ("xception", 1195, 8, 0, 17),
     ],
 )
-def test_at_the_old_stride_the_features_are_the_old_ones(
-    name, side, output_stride, offset, border
-):
+def test_at_the_old_stride_the_features_are_the_old_ones(name, side, output_stride, offset, border):
     original = thin(name)
     finer = atrous(original, output_stride)
     finer.set_weights(original.get_weights())

@@ -9,6 +9,7 @@ from matplotlib.transforms import Bbox
 from nuclei.diagrams import architecture, feature_maps
 from nuclei.networks.segnet import segnet
 from nuclei.networks.unet import unet
+from nuclei.networks.upsampling import BilinearUpSampling2D
 
 
 def test_every_stage_has_its_stride_and_channels():
@@ -53,7 +54,7 @@ def test_a_network_without_skip_connections_shows_none():
     image = Input((None, None, 3))
     x = layers.Conv2D(6, 5, strides=4, padding="same", activation="relu")(image)
     x = layers.Dropout(0.1)(x)
-    x = layers.UpSampling2D(4, name="larger")(x)
+    x = BilinearUpSampling2D(4, name="larger")(x)
     maps = feature_maps(Model(image, x))
     assert [(one.stride, one.channels, one.sources) for one in maps] == [
         (1, 3, ()),

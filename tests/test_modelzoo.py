@@ -101,6 +101,25 @@ def test_a_model_is_in_float32_whatever_it_was_trained_in(tmp_path):
     assert_equal_weights(model, mixed)
 
 
+def test_large_models_are_kept_and_measured_in_half_precision(tmp_path, trained, monkeypatch):
+    in_full = tmp_path / "best.weights.h5"
+    trained.save_weights(in_full)
+    assert_equal_weights(modelzoo.trained(CONFIG, in_full), trained)
+
+    monkeypatch.setattr(modelzoo, "LARGE", 100)
+    rounded = modelzoo.trained(CONFIG, in_full)
+    assert {layer.compute_dtype for layer in rounded.layers} == {"float32"}
+    modelzoo.save(tmp_path / "small", rounded, CONFIG, HISTORY, METRICS)
+    assert_equal_weights(modelzoo.load(tmp_path / "small"), rounded)
+    for weight, exact in zip(rounded.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, exact, rtol=2**-11)
+    stored = []
+    with h5py.File(tmp_path / "small" / "small.weights.h5") as file:
+        file.visititems(lambda _, item: stored.append(getattr(item, "dtype", None)))
+    # All but the last convolution, which computes in float32 at any precision.
+    assert stored.count(np.float16) == len(trained.weights) - 2
+
+
 def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
     monkeypatch.setattr(modelzoo, "MODELS", folder.parent)
     assert_equal_weights(modelzoo.load("small"), trained)

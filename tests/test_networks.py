@@ -10,7 +10,8 @@ import pytest
 import reference
 
 from nuclei import ROOT, inference
-from nuclei.networks import NETWORKS
+from nuclei.networks import NETWORKS, backbones
+from nuclei.networks.deeplabv3 import deeplabv3
 from nuclei.networks.segnet import segnet
 from nuclei.networks.unet import unet
 from nuclei.training import bce_dice_loss
@@ -56,6 +57,13 @@ class TestEveryNetwork:
         assert probability.shape == (*shape, 1)
         assert probability.dtype == np.float32
         assert 0 <= probability.min() < probability.max() <= 1
+
+    def test_one_compiled_model_takes_images_of_several_sizes(self, network):
+        reference.fill(network)
+        for shape in (1, 64, 64), (2, 96, 64), (1, 64, 128):
+            image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+            expected = keras.ops.convert_to_numpy(network(image))
+            np.testing.assert_allclose(network.predict_on_batch(image), expected, atol=1e-5)
 
     @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
     def test_probability_is_float32_under_mixed_precision_as_well(
@@ -227,3 +235,52 @@ np.save("probability.npy", model.predict(np.load("image.npy"), verbose=0))"""
     def test_a_width_below_one_is_refused(self):
         with pytest.raises(ValueError, match="at least 1"):
             segnet(width=0)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """For each backbone, a file of weights in the place of ImageNet's."""
+    paths = {}
+    for name, kind in backbones.BACKBONES.items():
+        model = kind.build(include_top=False, weights=None)
+        paths[name] = tmp_path_factory.mktemp("pretrained") / f"{name}.weights.h5"
+        model.save_weights(paths[name])
+    return paths
+
+
+class TestDeepLabv3:
+    """Its arithmetic after the backbone, and where the weights of the backbone come from."""
+
+    @pytest.mark.parametrize(
+        "output_stride, rates, decoder", [(16, (1, 2, 3), True), (8, (1, 2), True), (16, (), False)]
+    )
+    def test_probability_is_that_of_plain_numpy(self, output_stride, rates, decoder):
+        model = deeplabv3("mobilenetv2", output_stride, decoder, width=6, rates=rates)
+        reference.fill(model)
+        kind = backbones.BACKBONES["mobilenetv2"]
+        inner = [model.get_layer(kind.features).output, model.get_layer(kind.low_level).output]
+        image = np.random.default_rng(1).integers(0, 256, (2, 96, 64, 3), np.uint8)
+        outputs = keras.Model(model.inputs, [*inner, model.output])(image)
+        *inner, probability = (keras.ops.convert_to_numpy(x) for x in outputs)
+        weights = {layer.name: layer.get_weights() for layer in model.layers}
+        rates = [rate * 16 // output_stride for rate in rates]
+        expected = reference.deeplabv3(weights, *inner, output_stride, rates, decoder)
+        assert np.ptp(expected) > 0.1
+        np.testing.assert_allclose(probability, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("backbone", backbones.BACKBONES)
+    def test_a_file_starts_the_backbone(self, backbone, pretrained):
+        file = pretrained[backbone]
+        model = deeplabv3(backbone, width=2, backbone_weights=file)
+        published = backbones.BACKBONES[backbone].build(include_top=False, weights=None)
+        published.load_weights(file)
+        expected = published.get_weights()
+        for value, other in zip(model.get_weights(), expected, strict=False):
+            np.testing.assert_array_equal(value, other)
+
+    @pytest.mark.parametrize(
+        "arguments", [{"width": 0}, {"backbone": "vgg16"}, {"output_stride": 4}]
+    )
+    def test_what_cannot_be_built_is_refused(self, arguments):
+        with pytest.raises(ValueError, match="at least 1|no backbone|8, 16 or 32"):
+            deeplabv3(**arguments)

@@ -11,8 +11,15 @@ from nuclei import ROOT, dataset, modelzoo
 
 NOTEBOOKS = [ROOT / "patch_generator.ipynb", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
 COMPARISON = {"COMPARISON_WIDTH": 2, "COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1}
-NETWORKS = {"unet": {"WIDTH": 2}, "segnet": {"WIDTH": 2} | COMPARISON}
-"""Parameters that make the notebook of each network quick to train."""
+MODELS = {
+    "unet": ("unet", {"WIDTH": 2}),
+    "segnet": ("segnet", {"WIDTH": 2} | COMPARISON),
+    "deeplabv3_mobilenetv2": (
+        "deeplabv3",
+        {"WIDTH": 4, "BACKBONE_WEIGHTS": None, "COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1},
+    ),
+}
+"""For each model its notebook, and parameters that make it quick to train."""
 
 
 @pytest.fixture
@@ -38,9 +45,10 @@ def test_runs_on_synthetic_tissue(notebook, project):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_trains_on_synthetic_tissue(name, project):
-    run(ROOT / "notebooks" / f"{name}.ipynb", project, TRAIN=True, EPOCHS=2, **NETWORKS[name])
+    notebook, parameters = MODELS[name]
+    run(ROOT / "notebooks" / f"{notebook}.ipynb", project, TRAIN=True, EPOCHS=2, **parameters)
 
     folder = project / "models" / name
     model = modelzoo.load(folder)

@@ -74,7 +74,7 @@ def rewrite():
 def train(model, parameters):
     """Execute the notebook of a network with TRAIN on.
 
-    On MoNuSeg it rewrites models/<model>/ and Graphs/; without it the same goes to runs/, so that
+    On MoNuSeg it rewrites models/ and Graphs/; without it the same goes to runs/, so that
     the weights of the project stay as they are.
     """
     notebook = Path("notebooks", f"{model}.ipynb")
@@ -88,7 +88,7 @@ def train(model, parameters):
         )
     folder = dataset.find()
     output = "." if folder else str(RUNS)
-    where = f"{output}/models/{model}/ and {output}/Graphs/"
+    where = f"{output}/models/ and {output}/Graphs/"
     print(f"Training on {_source(folder)}, into {where}.", flush=True)
     parameters = {"TRAIN": True, "OUTPUT": output} | parameters
     execute(notebook, RUNS / f"{model}_training.ipynb", parameters, verbose=True)

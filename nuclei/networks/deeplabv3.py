@@ -4,9 +4,7 @@ from keras import Input, Model, layers
 
 from . import backbones
 from .blocks import convolution
-
-RATES = (6, 12, 18)
-"""Dilations of the atrous convolutions at output stride 16; twice as large at 8."""
+from .upsampling import BilinearUpSampling2D
 
 
 def deeplabv3(
@@ -14,6 +12,7 @@ def deeplabv3(
     output_stride=16,
     decoder=True,
     width=256,
+    rates=(6, 12, 18),
     weights=None,
     backbone_weights=None,
 ):
@@ -32,6 +31,11 @@ def deeplabv3(
         Whether features of stride 4 sharpen the outlines, as in v3+. Without, it is v3.
     width : int
         Channels after the backbone. The papers have 256.
+    rates : sequence of int
+        Dilations of the atrous convolutions at output stride 16; at 8 they are doubled. The
+        papers have 6, 12 and 18 for crops of 513 pixels. A crop of 256 is 16 features wide: at a
+        rate of 16 or more, all but the middle of a kernel meets padding only and learns nothing,
+        until a larger image gives it something to see.
     weights : str, optional
         "imagenet": start the backbone from what `keras.applications` downloads, or from random
         weights where that fails, after saying so.
@@ -63,12 +67,12 @@ def deeplabv3(
     x = encoder.get_layer(kind.features).output
 
     # (H / output_stride, W / output_stride, C) -> (H / output_stride, W / output_stride, width)
-    x = _pyramid(x, width, [rate * 16 // output_stride for rate in RATES])
+    x = _pyramid(x, width, [rate * 16 // output_stride for rate in rates])
 
     stride = output_stride
     if decoder:
         # (H / 4, W / 4, width): few channels of low level, so that they do not drown the others.
-        x = layers.UpSampling2D(stride // 4, interpolation="bilinear", name="decoder_up")(x)
+        x = BilinearUpSampling2D(stride // 4, name="decoder_up")(x)
         low_level = encoder.get_layer(kind.low_level).output
         low_level = convolution(low_level, max(1, width * 3 // 16), "decoder_low_level", 1)
         x = layers.Concatenate(name="decoder_concatenate")([x, low_level])
@@ -78,7 +82,7 @@ def deeplabv3(
 
     # float32 also under mixed precision: half a float is too coarse for probabilities.
     x = layers.Conv2D(1, 1, dtype="float32", name="logits")(x)
-    x = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32", name="up")(x)
+    x = BilinearUpSampling2D(stride, dtype="float32", name="up")(x)
     nucleus = layers.Activation("sigmoid", dtype="float32", name="nucleus")(x)
     return Model(encoder.inputs[0], nucleus, name="deeplabv3")
 
@@ -86,8 +90,8 @@ def deeplabv3(
 def _pyramid(x, width, rates):
     """Atrous spatial pyramid pooling (section 3.3 of the first paper): context at many scales."""
     branches = [convolution(x, width, "pyramid_point", 1)]
-    for rate in rates:
-        branches.append(_separable_convolution(x, width, rate, f"pyramid_rate{rate}"))
+    for i, rate in enumerate(rates, start=1):
+        branches.append(_separable_convolution(x, width, rate, f"pyramid_atrous{i}"))
     x_image = layers.GlobalAveragePooling2D(keepdims=True, name="pyramid_image_mean")(x)
     x_image = convolution(x_image, width, "pyramid_image", 1)
 

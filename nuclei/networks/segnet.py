@@ -4,6 +4,7 @@ from keras import Input, Model, layers
 
 from .blocks import convolutions, nucleus
 from .pooling import MaxPooling2DWithIndices, MaxUnpooling2D
+from .upsampling import BilinearUpSampling2D
 
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
 """Channels, in units of the width, and convolutions of each stage: those of VGG16."""
@@ -56,7 +57,7 @@ def segnet(width=64, indices=True):
         if indices:
             x = MaxUnpooling2D(name=f"{name}_unpool")([x, positions.pop()])
         else:
-            x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_up")(x)
+            x = BilinearUpSampling2D(2, name=f"{name}_up")(x)
         last = STAGES[max(stage - 2, 0)][0]
         x = convolutions(x, (count - 1) * [factor * width] + [last * width], name)
 
