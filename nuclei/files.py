@@ -1,7 +1,8 @@
-"""Read images whole and write files whole, or say in one sentence why not."""
+"""Read images and weights whole and write files whole, or say in one sentence why not."""
 
 import os
 import uuid
+import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -139,6 +140,34 @@ def read_grey(path):
             f"{path} has {pixels.shape[-1]} channels, but a mask has one: save it as a grey image."
         )
     return pixels
+
+
+def load_weights(model, path, cure):
+    """Load the weights of a network.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of the architecture that was saved, compiled if the file holds an optimizer's state.
+    path : str or Path
+        A `.weights.h5` of Keras, or an `.h5` of `keras.applications`.
+    cure : str
+        The end of the sentence.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, not HDF5, or of another architecture.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path} is missing: {cure}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Keras warns layer by layer, then raises
+            model.load_weights(path)
+    except (OSError, RuntimeError) as error:  # the latter from inside a damaged file
+        raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
 
 
 def write_png(path, pixels):

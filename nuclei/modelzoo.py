@@ -4,14 +4,13 @@ import csv
 import json
 import platform
 import subprocess
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 
 from . import ROOT
-from .files import InputError, whole
+from .files import InputError, load_weights, whole
 from .networks import NETWORKS
 
 MODELS = ROOT / "models"
@@ -43,37 +42,8 @@ def load(name):
     folder = find(name)
     model = build(read_config(folder))
     weights = folder / f"{folder.name}.weights.h5"
-    cure = "restore the file or train the model again."
-    if not weights.exists():
-        raise InputError(f"{weights} is missing: {cure}")
-    load_weights(model, weights, cure)
+    load_weights(model, weights, "restore the file or train the model again.")
     return model
-
-
-def load_weights(model, path, cure):
-    """Load weights, or say in one sentence why not.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Of the architecture that was saved, compiled if the file holds an optimizer's state.
-    path : Path
-        A `.weights.h5` of Keras.
-    cure : str
-        The end of the sentence.
-
-    Raises
-    ------
-    InputError
-        If the file is cut short, not HDF5, or of another architecture.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Keras warns layer by layer, then raises
-            model.load_weights(path)
-    except (OSError, RuntimeError) as error:  # the latter from inside a damaged file
-        raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
 
 
 def trained(config, path):

@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 from keras import ops
 
-from .files import InputError, whole
-from .modelzoo import load_weights, read_history, write_history
+from .files import InputError, load_weights, whole
+from .modelzoo import read_history, write_history
 
 # ------------------------------------------------------------------------- loss, metric, optimizer
 

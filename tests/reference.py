@@ -61,10 +61,11 @@ def segnet(weights, image, indices):
     return sigmoid(convolve(x, *next(convolutions)))
 
 
-def deeplabv3(weights, features, low_level, stride, rates, decoder):
+def deeplabv3(weights, features, low_level, finer, rates, decoder):
     """Probability (B, H, W, 1) from what the backbone gives, as figure 2 of v3+ draws it.
 
-    `weights` are the arrays of each layer by its name.
+    `weights` are the arrays of each layer by its name; maps of `low_level` are `finer` times as
+    fine as those of `features`.
     """
 
     def unit(x, name, number=""):
@@ -78,18 +79,20 @@ def deeplabv3(weights, features, low_level, stride, rates, decoder):
 
     x = features.astype(np.float64)
     branches = [unit(x, "pyramid_point")]
-    branches += [separable(x, f"pyramid_atrous{i}", r) for i, r in enumerate(rates, start=1)]
+    branches += [
+        separable(x, f"pyramid_atrous{i}", rate * 4 // finer) for i, rate in enumerate(rates, 1)
+    ]
     image = unit(x.mean((1, 2), keepdims=True), "pyramid_image")
     branches.append(np.broadcast_to(image, branches[0].shape))
     projection = [*weights["projection_pyramid"], *weights["projection_image"]]
     x = convolve(np.concatenate(branches, axis=-1), np.concatenate(projection, axis=2))
     x = np.maximum(normalize(x, *weights["projection_normalization"]), 0)
     if decoder:
-        x = upsample(x, stride // 4)
+        x = upsample(x, finer)
         x = np.concatenate([x, unit(low_level, "decoder_low_level")], axis=-1)
         x = separable(separable(x, "decoder_convolution1", 1), "decoder_convolution2", 1)
-        stride = 4
-    return sigmoid(upsample(convolve(x, *weights["logits"]), stride))
+    x = convolve(x, *weights["logits"])
+    return sigmoid(upsample(x, 4 if decoder else 4 * finer))
 
 
 def convolution(x, convolutions, normalizations):

@@ -103,9 +103,9 @@ def test_a_local_file_gives_the_weights(tmp_path):
         pretrained("mobilenetv2", tmp_path / "a.weights.h5"), model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(read, saved)
-    with pytest.raises(InputError, match="a.weights.h5 is not a file of xception weights"):
+    with pytest.raises(InputError, match="a.weights.h5 does not fit this xception"):
         pretrained("xception", tmp_path / "a.weights.h5")
-    with pytest.raises(InputError, match="none.weights.h5 is not a file of"):
+    with pytest.raises(InputError, match="none.weights.h5 is missing"):
         pretrained("mobilenetv2", tmp_path / "none.weights.h5")
 
 

@@ -255,16 +255,18 @@ class TestDeepLabv3:
         "output_stride, rates, decoder", [(16, (1, 2, 3), True), (8, (1, 2), True), (16, (), False)]
     )
     def test_probability_is_that_of_plain_numpy(self, output_stride, rates, decoder):
-        model = deeplabv3("mobilenetv2", output_stride, decoder, width=6, rates=rates)
+        model = deeplabv3("mobilenetv2", output_stride, decoder, width=16, rates=rates)
         reference.fill(model)
         kind = backbones.BACKBONES["mobilenetv2"]
-        inner = [model.get_layer(kind.features).output, model.get_layer(kind.low_level).output]
-        image = np.random.default_rng(1).integers(0, 256, (2, 96, 64, 3), np.uint8)
-        outputs = keras.Model(model.inputs, [*inner, model.output])(image)
-        *inner, probability = (keras.ops.convert_to_numpy(x) for x in outputs)
+        layers = [kind.features, kind.low_level] if decoder else [kind.features]
+        head = keras.Model([model.get_layer(name).output for name in layers], model.output)
+        rng, finer = np.random.default_rng(1), output_stride // 4
+        features = rng.normal(0, 20, (2, 7, 5, 320)).astype(np.float32)
+        low_level = rng.normal(0, 20, (2, 7 * finer, 5 * finer, 144)).astype(np.float32)
+        given = [features, low_level] if decoder else features
+        probability = keras.ops.convert_to_numpy(head(given))
         weights = {layer.name: layer.get_weights() for layer in model.layers}
-        rates = [rate * 16 // output_stride for rate in rates]
-        expected = reference.deeplabv3(weights, *inner, output_stride, rates, decoder)
+        expected = reference.deeplabv3(weights, features, low_level, finer, rates, decoder)
         assert np.ptp(expected) > 0.1
         np.testing.assert_allclose(probability, expected, atol=1e-5)
 
@@ -272,9 +274,12 @@ class TestDeepLabv3:
     def test_a_file_starts_the_backbone(self, backbone, pretrained):
         file = pretrained[backbone]
         model = deeplabv3(backbone, width=2, backbone_weights=file)
-        published = backbones.BACKBONES[backbone].build(include_top=False, weights=None)
+        kind = backbones.BACKBONES[backbone]
+        published = kind.build(include_top=False, weights=None)
         published.load_weights(file)
-        expected = published.get_weights()
+        used = keras.Model(published.input, published.get_layer(kind.features).output)
+        expected = used.get_weights()
+        assert len(expected) > 150
         for value, other in zip(model.get_weights(), expected, strict=False):
             np.testing.assert_array_equal(value, other)
 

@@ -1,13 +1,12 @@
 """Encoders of `keras.applications`, made atrous: finer feature maps from the same weights."""
 
-import warnings
 from dataclasses import dataclass
 from functools import partial
 
 import keras
 from keras import layers, ops
 
-from ..files import InputError
+from ..files import load_weights
 from .strides import strides
 
 
@@ -179,13 +178,7 @@ def pretrained(name, path=None):
     build = partial(BACKBONES[name].build, include_top=False, input_shape=(224, 224, 3))
     if path is not None:
         model = build(weights=None)
-        try:
-            with warnings.catch_warnings(action="ignore"):  # layer by layer, before the error
-                model.load_weights(path)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path} is not a file of {name} weights without top: give the path of another."
-            ) from error
+        load_weights(model, path, f"give the weights of a {name} without its top.")
         return model.get_weights()
     try:
         return build(weights="imagenet").get_weights()
