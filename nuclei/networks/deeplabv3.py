@@ -6,6 +6,9 @@ from . import backbones
 from .blocks import convolution
 from .upsampling import BilinearUpSampling2D
 
+LOW_LEVEL_CHANNELS = 48
+"""Of the features of stride 4 in the decoder, as in v3+."""
+
 
 def deeplabv3(
     backbone="mobilenetv2",
@@ -71,10 +74,10 @@ def deeplabv3(
 
     stride = output_stride
     if decoder:
-        # (H / 4, W / 4, width): few channels of low level, so that they do not drown the others.
+        # (H / 4, W / 4, width)
         x = BilinearUpSampling2D(stride // 4, name="decoder_up")(x)
         low_level = encoder.get_layer(kind.low_level).output
-        low_level = convolution(low_level, max(1, width * 3 // 16), "decoder_low_level", 1)
+        low_level = convolution(low_level, LOW_LEVEL_CHANNELS, "decoder_low_level", 1)
         x = layers.Concatenate(name="decoder_concatenate")([x, low_level])
         for i in (1, 2):
             x = _separable_convolution(x, width, 1, f"decoder_convolution{i}")
