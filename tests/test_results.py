@@ -22,12 +22,14 @@ def test_tables_show_the_metrics(tmp_path):
     metrics = json.loads((shipped / "metrics.json").read_text())
     metrics["test"]["mean"]["dice"] = {"mean": 0.1234, "low": 0.1, "high": 0.2}
     metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
+    metrics["start"] = "ImageNet backbone"
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "README.md").write_text("before\n{}\noutdated\n{}\nafter\n".format(*results.MARKS))
 
     readme = results.pages(tmp_path)[tmp_path / "README.md"]
     assert "| **0.123** (0.100 to 0.200) |" in readme
     assert "| 0.568 |" in readme
+    assert "random weights but [unet](models/unet) (ImageNet backbone).\n" in readme
     assert (
         readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme
     )

@@ -54,7 +54,7 @@ def comparison(models):
     str
         Markdown: a table of whole images and one of patches.
     """
-    images, patches = [], []
+    images, patches, begun = [], [], []
     for name, metrics in models.items():
         test, link = metrics["test"], f"[{name}](models/{name})"
         dice = "**{mean:.3f}** ({low:.3f} to {high:.3f})".format(**test["mean"]["dice"])
@@ -63,6 +63,8 @@ def comparison(models):
         pooled = f"{test['pooled']['dice']:.3f}"
         size = f"{metrics['parameters'] / 1e6:.1f} M"
         images.append([link, dice, *others, accuracy, pooled, size, _training(metrics)])
+        if metrics["start"] != "random":
+            begun.append(f"{link} ({metrics['start']})")
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
         patches.append([link, *(f"{test['patches'][score]:.3f}" for score in scores)])
     return "\n".join(
@@ -73,6 +75,7 @@ def comparison(models):
             "| Parameters | Training |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *_rows(images),
+            *([f"\nAll started from random weights but {', '.join(begun)}."] if begun else []),
             "\nTheir 504 patches, each predicted by itself, all pixels pooled:\n",
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
