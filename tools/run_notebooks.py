@@ -45,11 +45,14 @@ def print_results(folder, data):
     """Print one line for each report of `evaluation.evaluate` in a folder."""
     scores = ("iou", "precision", "recall", "accuracy")
     print(f"\nResults on {data}: whole images, threshold 0.5, mean over images")
-    print(f"{'':12}{'Dice (95% interval)':>24}", *(f"{score:>10}" for score in scores))
-    for path in sorted(folder.glob("*.json")):
+    paths = sorted(folder.glob("*.json"))
+    width = max((len(path.stem) for path in paths), default=0)
+    print(f"{'':{width}}{'Dice (95% interval)':>24}", *(f"{score:>10}" for score in scores))
+    for path in paths:
         mean = json.loads(path.read_text())["mean"]
         dice = "{mean:.3f} ({low:.3f} to {high:.3f})".format(**mean["dice"])
-        print(f"{path.stem:12}{dice:>24}", *(f"{mean[score]['mean']:10.3f}" for score in scores))
+        others = [f"{mean[score]['mean']:10.3f}" for score in scores]
+        print(f"{path.stem:{width}}{dice:>24}", *others)
 
 
 def rewrite():
