@@ -28,6 +28,7 @@ COPIED = {"facecolor": "white", "linewidth": 1, "linestyle": (0, (2, 1.5))}
 WORDS = {
     "Add": "addition",
     "BatchNormalization": "batch normalisation",
+    "BilinearUpSampling2D": "up-sampling",
     "Concatenate": "copy and concatenation",
     "Conv2D": "convolution",
     "Conv2DTranspose": "up-convolution",
@@ -36,7 +37,6 @@ WORDS = {
     "MaxPooling2DWithIndices": "2 × 2 max-pooling with indices",
     "MaxUnpooling2D": "2 × 2 unpooling",
     "ReLU": "ReLU",
-    "BilinearUpSampling2D": "up-sampling",
 }
 """Keras layers as the legend calls them; others keep the name of their class."""
 

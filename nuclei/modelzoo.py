@@ -65,14 +65,15 @@ def trained(config, path):
     """
     model = build(config)
     load_weights(model, path, "train again.")
-    kept = build(config, _precision(model))
-    kept.set_weights(model.get_weights())
-    model.set_weights(kept.get_weights())
+    model.set_weights(_kept(model, config).get_weights())
     return model
 
 
-def _precision(model):
-    return "float16" if model.count_params() > LARGE else "float32"
+def _kept(model, config):
+    """The network as its file keeps it: without an optimizer, and in float16 if it is large."""
+    kept = build(config, "float16" if model.count_params() > LARGE else "float32")
+    kept.set_weights(model.get_weights())
+    return kept
 
 
 def build(config, precision="float32"):
@@ -113,10 +114,8 @@ def save(folder, model, config, history, metrics):
         If a file cannot be written.
     """
     folder = Path(folder)
-    clean = build(config, _precision(model))
-    clean.set_weights(model.get_weights())
     with whole(folder / f"{folder.name}.weights.h5") as path:
-        clean.save_weights(path)
+        _kept(model, config).save_weights(path)
     write_history(folder, history)
     for name, content in (("config.json", config), ("metrics.json", metrics)):
         with whole(folder / name) as path:
