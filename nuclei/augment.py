@@ -4,6 +4,8 @@ import cv2
 import keras
 import numpy as np
 
+from . import patches
+
 # Optical densities (R, G, B) of haematoxylin, eosin and a residual, one unit row each:
 # Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
 STAINS = np.array(
@@ -16,31 +18,51 @@ _OPTICAL_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 
 
 class AugmentedBatches(keras.utils.PyDataset):
-    """An endless stream of augmented patches.
+    """An endless stream of augmented patches, cut from whole images.
 
-    Batch `i` depends on nothing but the seed and `i`: training that is resumed at step `i`
-    sees the batches that it would have seen without the interruption.
+    The windows are those of `patches.cut`, but shifted, turned and scaled each in its image: what
+    comes into view is the tissue that is there. Batch `i` depends on nothing but the seed and `i`:
+    training that is resumed at step `i` sees the batches that it would have seen without the
+    interruption.
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, S, S, 3)
-        RGB patches.
-    masks : ndarray of bool, shape (N, S, S)
+    images : sequence of ndarray of uint8, shape (H, W, 3)
+        RGB, each of any size.
+    masks : sequence of ndarray of bool, shape (H, W)
     batch_size : int
     seed : int
     first : int
         Number of the first batch: 0, or the step at which to resume.
+    size, stride : int
+        Side of a patch and step from one to the next, in pixels; see `patches.cut`.
     workers : int
         Threads that augment while the network trains.
     **augmentation
         Passed on to `augment`.
     """
 
-    def __init__(self, images, masks, batch_size, seed, first=0, workers=2, **augmentation):
+    def __init__(
+        self,
+        images,
+        masks,
+        batch_size,
+        seed,
+        first=0,
+        size=patches.SIZE,
+        stride=patches.STRIDE,
+        workers=2,
+        **augmentation,
+    ):
         super().__init__(workers=workers, max_queue_size=8)
         self.images, self.masks = images, masks
-        self.batch_size, self.seed, self.first = batch_size, seed, first
+        self.batch_size, self.seed, self.first, self.size = batch_size, seed, first, size
         self.augmentation = augmentation
+        self.windows = [
+            (number, corner)
+            for number, image in enumerate(images)
+            for corner in patches.corners(image.shape, size, stride)
+        ]
 
     @property
     def num_batches(self):
@@ -51,16 +73,16 @@ class AugmentedBatches(keras.utils.PyDataset):
 
         Returns
         -------
-        images : ndarray of float32, shape (B, S, S, 3)
+        images : ndarray of float32, shape (B, size, size, 3)
             RGB, 0..255.
-        masks : ndarray of float32, shape (B, S, S, 1)
+        masks : ndarray of float32, shape (B, size, size, 1)
             1 inside nuclei.
         """
         step = self.first + index
         rng = np.random.default_rng([self.seed, step])
         variants = [
-            augment(self.images[i], self.masks[i], rng, **self.augmentation)
-            for i in self._members(step)
+            augment(self.images[i], self.masks[i], rng, corner, self.size, **self.augmentation)
+            for i, corner in self._members(step)
         ]
         images, masks = (
             np.stack(column).astype(np.float32) for column in zip(*variants, strict=True)
@@ -68,28 +90,46 @@ class AugmentedBatches(keras.utils.PyDataset):
         return images, masks[..., None]
 
     def _members(self, step):
-        """Every patch comes once in each pass over the data; a batch may span two passes."""
+        """Every window comes once in each pass over the data; a batch may span two passes."""
         positions = step * self.batch_size + np.arange(self.batch_size)
-        passes, within = np.divmod(positions, len(self.images))
+        passes, within = np.divmod(positions, len(self.windows))
         order = {
-            p: np.random.default_rng([self.seed, p, 1]).permutation(len(self.images))
+            p: np.random.default_rng([self.seed, p, 1]).permutation(len(self.windows))
             for p in set(passes)
         }
-        return [order[p][i] for p, i in zip(passes, within, strict=True)]
+        return [self.windows[order[p][i]] for p, i in zip(passes, within, strict=True)]
 
 
-def augment(image, mask, rng, shift=32, scale=0.25, stain=0.25, brightness=0.1, blur=1.0):
-    """Draw one random variant of an image and its mask.
+def augment(
+    image,
+    mask,
+    rng,
+    corner=(0, 0),
+    size=patches.SIZE,
+    shift=patches.STRIDE / 2,
+    turn=45,
+    scale=0.25,
+    stain=0.25,
+    brightness=0.1,
+    blur=1.0,
+):
+    """Draw one random variant of a patch of an image and its mask.
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (S, S, 3)
+    image : ndarray of uint8, shape (H, W, 3)
         RGB.
-    mask : ndarray of bool, shape (S, S)
+    mask : ndarray of bool, shape (H, W)
     rng : numpy.random.Generator
         Equal generators give equal variants.
+    corner : tuple of int
+        Row and column where the patch begins.
+    size : int
+        Side of the patch, in pixels.
     shift : float
-        Largest shift along each axis, in pixels.
+        Largest shift along each axis, in pixels: half a stride reaches every place.
+    turn : float
+        Largest turn on top of quarter turns, in degrees: 45 makes all angles equally likely.
     scale : float
         Largest relative change of size, up or down.
     stain : float
@@ -102,42 +142,48 @@ def augment(image, mask, rng, shift=32, scale=0.25, stain=0.25, brightness=0.1, 
 
     Returns
     -------
-    image : ndarray of uint8, shape (S, S, 3)
-    mask : ndarray of bool, shape (S, S)
+    image : ndarray of uint8, shape (size, size, 3)
+    mask : ndarray of bool, shape (size, size)
         Moved with the image.
     """
-    image, mask = move(image, mask, rng, shift, scale)
+    image, mask = move(image, mask, rng, corner, size, shift, turn, scale)
     image = perturb_stain(image, rng, stain, brightness)
     if blur and rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, blur))
     return image, mask
 
 
-def move(image, mask, rng, shift, scale):
-    """Flip, turn by quarters, shift and scale; what comes into view is a reflection.
+def move(image, mask, rng, corner, size, shift, turn, scale):
+    """Cut a patch that is flipped, turned, shifted and scaled.
 
-    One of the eight flips and turns is drawn evenly, so that no orientation is preferred.
+    It stays within the image, but for corners that a turn brings out and for images that are
+    too small: beyond the border the image is mirrored. No orientation is preferred.
 
     Parameters
     ----------
-    image, mask, rng, shift, scale
+    image, mask, rng, corner, size, shift, turn, scale
         As in `augment`.
 
     Returns
     -------
-    image : ndarray of uint8, shape (S, S, 3)
-    mask : ndarray of bool, shape (S, S)
+    image : ndarray of uint8, shape (size, size, 3)
+    mask : ndarray of bool, shape (size, size)
     """
-    turns, flip = int(rng.integers(4)), bool(rng.integers(2))
+    flip = rng.choice([-1, 1])
+    angle = np.deg2rad(90 * rng.integers(4) + rng.uniform(-turn, turn))
     zoom = np.exp(rng.uniform(-1, 1) * np.log1p(scale))
-    dx, dy = rng.uniform(-shift, shift, 2)
 
-    size = len(image)
+    # All in x, y. What lies here in the image comes to the middle of the patch.
+    middle = np.full(2, (size - 1) / 2)
+    here = np.array(corner[::-1]) + middle + rng.uniform(-shift, shift, 2)
+    centre = (np.array(mask.shape[::-1]) - 1) / 2
+    leeway = np.maximum(0, centre - middle / zoom)
+    here = np.clip(here, centre - leeway, centre + leeway)
+
     # One affine map does all four, so that each pixel is interpolated only once.
-    cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[turns]
-    linear = zoom * np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1 if flip else 1, 1])
-    centre = np.full(2, (size - 1) / 2)
-    affine = np.column_stack([linear, centre - linear @ centre + (dx, dy)])
+    cosine, sine = np.cos(angle), np.sin(angle)
+    linear = zoom * np.array([[flip * cosine, -sine], [flip * sine, cosine]])
+    affine = np.column_stack([linear, middle - linear @ here])
     mirror = {"dsize": (size, size), "borderMode": cv2.BORDER_REFLECT_101}
     image = cv2.warpAffine(image, affine, flags=cv2.INTER_LINEAR, **mirror)
     mask = cv2.warpAffine(mask.view(np.uint8), affine, flags=cv2.INTER_NEAREST, **mirror)

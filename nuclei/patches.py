@@ -74,6 +74,15 @@ def cut(image, size=SIZE, stride=STRIDE):
     return windows.reshape(-1, size, size, *channels)
 
 
+def corners(shape, size=SIZE, stride=STRIDE):
+    """Row and column where each window of `cut` begins, in its order, for an image's `shape`."""
+    return [
+        (row * stride, column * stride)
+        for row in range(count(shape[0], size, stride))
+        for column in range(count(shape[1], size, stride))
+    ]
+
+
 def stitch(patches, shape, stride=STRIDE):
     """Put the patches of one image back together: the inverse of `cut`.
 
@@ -111,8 +120,7 @@ def stitch(patches, shape, stride=STRIDE):
     # float64 holds the sum of a few equal integers or float32 without rounding.
     total = np.zeros((*extent, *channels))
     overlap = np.zeros((*extent, *(1 for _ in channels)))
-    for index, patch in enumerate(patches):
-        top, left = (stride * step for step in divmod(index, columns))
+    for patch, (top, left) in zip(patches, corners(shape, size, stride), strict=True):
         window = np.s_[top : top + size, left : left + size]
         total[window] += patch
         overlap[window] += 1

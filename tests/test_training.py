@@ -14,6 +14,7 @@ from nuclei.files import InputError
 from nuclei.networks.unet import unet
 
 STEPS, EPOCHS = 3, 4
+SIZES = {"size": 32, "stride": 32}
 
 
 # ------------------------------------------------------------------------------- loss and metric
@@ -145,11 +146,11 @@ def train(model, folder, data, epochs=EPOCHS, callbacks=()):
     for variable in model.optimizer.variables:
         variable.assign(np.zeros(variable.shape))
     reference.fill(model, seed=1)
-    checkpoint = training.Checkpoint(folder, AugmentedBatches(*data, 4, seed=5), STEPS)
+    checkpoint = training.Checkpoint(folder, AugmentedBatches(*data, 4, seed=5, **SIZES), STEPS)
     checkpoint.CALIBRATION = 2  # fewer than for real, so that the tests take less time
     done = checkpoint.restore(model)
     model.fit(
-        AugmentedBatches(*data, 4, seed=0, first=done * STEPS),
+        AugmentedBatches(*data, 4, seed=0, first=done * STEPS, **SIZES),
         steps_per_epoch=STEPS,
         epochs=epochs,
         initial_epoch=done,

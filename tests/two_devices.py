@@ -16,6 +16,7 @@ from nuclei.augment import AugmentedBatches
 from nuclei.networks.unet import unet
 
 STEPS = 3
+SIZES = {"size": 32, "stride": 32}
 folder = sys.argv[1]
 devices.list_gpus = lambda: ["gpu:0", "gpu:1"]
 if keras.backend.backend() == "tensorflow":
@@ -54,12 +55,14 @@ for epochs in (2, 3):  # the second time it resumes
             metrics=[training.Dice()],
             jit_compile=reference.JIT,
         )
-    checkpoint = training.Checkpoint(folder, AugmentedBatches(images, masks, 4, seed=1), STEPS)
+    checkpoint = training.Checkpoint(
+        folder, AugmentedBatches(images, masks, 4, seed=1, **SIZES), STEPS
+    )
     checkpoint.CALIBRATION = 2
     done = checkpoint.restore(model)
     counter = CountDevices()
     model.fit(
-        AugmentedBatches(images, masks, 4, seed=0, first=done * STEPS),
+        AugmentedBatches(images, masks, 4, seed=0, first=done * STEPS, **SIZES),
         steps_per_epoch=STEPS,
         epochs=epochs,
         initial_epoch=done,
