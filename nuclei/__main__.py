@@ -58,7 +58,7 @@ def _predict(options):
     _check_outputs(images, options.out)
     import tifffile
 
-    from . import inference
+    from . import inference, instances
     from .overlay import outline
 
     model, failures = _load(options.model), 0
@@ -77,11 +77,31 @@ def _predict(options):
         if options.probability:
             with files.whole(options.out / f"{path.stem}_probability.tif") as temporary:
                 tifffile.imwrite(temporary, probability, compression="zlib")
+        nuclei = mask
+        if options.instances:
+            nuclei = instances.separate(probability, options.threshold)
+            _write_nuclei(options.out, path.stem, nuclei, image)
         if options.overlay:
-            files.write_png(options.out / f"{path.stem}_overlay.png", outline(image, mask))
+            files.write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         files.write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
     print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")
     return 1 if failures else 0
+
+
+def _write_nuclei(out, stem, labels, image):
+    """Write one label, one outline and one row of measures for each nucleus."""
+    import tifffile
+
+    from . import shapes
+
+    rows = shapes.measure(labels, image)
+    kind = "uint16" if labels.max() < 2**16 else "uint32"
+    with files.whole(out / f"{stem}_labels.tif") as temporary:
+        tifffile.imwrite(temporary, labels.astype(kind), compression="zlib")
+    with files.whole(out / f"{stem}.geojson") as temporary:
+        temporary.write_text(shapes.geojson(labels, rows), encoding="utf-8")
+    with files.whole(out / f"{stem}.csv") as temporary:
+        shapes.write_table(temporary, rows)
 
 
 def _check_outputs(images, out):
@@ -94,7 +114,7 @@ def _check_outputs(images, out):
                 f"{other} and {path} would both be written to {out / path.stem}_mask.png: "
                 "rename one, or predict them into two folders."
             )
-        for ending in ("mask.png", "overlay.png", "probability.tif"):
+        for ending in ("mask.png", "overlay.png", "probability.tif", "labels.tif"):
             if (result := out / f"{path.stem}_{ending}").resolve() in inputs:
                 raise InputError(
                     f"{result} is one of the images and would be overwritten with a result of "
@@ -172,6 +192,9 @@ def _parser():
     command.add_argument("--probability", action="store_true", help=text)
     text = "also write <stem>_overlay.png: the image with nuclei outlined"
     command.add_argument("--overlay", action="store_true", help=text)
+    text = "also tell touching nuclei apart and write <stem>_labels.tif (0, 1..N), "
+    text += "<stem>.geojson (outlines, for QuPath) and <stem>.csv (area, shape, stain)"
+    command.add_argument("--instances", action="store_true", help=text)
     text = "average over the 8 flips and quarter turns, which takes 8 times as long"
     command.add_argument("--augment", action="store_true", help=text)
     text = "nuclei begin at this probability (default: %(default)s)"

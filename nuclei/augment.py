@@ -5,16 +5,7 @@ import keras
 import numpy as np
 
 from . import patches
-
-# Optical densities (R, G, B) of haematoxylin, eosin and a residual, one unit row each:
-# Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23, 2001.
-STAINS = np.array(
-    [[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]], dtype=np.float32
-)
-STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
-
-# -log((i + 1) / 256) of every 8-bit value i: the logarithm as a look-up is ten times faster.
-_OPTICAL_DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
+from .stains import STAINS, optical_density
 
 
 class AugmentedBatches(keras.utils.PyDataset):
@@ -216,7 +207,7 @@ def perturb_stain(image, rng, stain=0.25, brightness=0.1):
     # Splitting, scaling and mixing again are one 3 x 3 matrix: density' = density @ change.
     change = np.linalg.inv(STAINS) @ np.diag(strength) @ STAINS
     affine = np.column_stack([change.T, offset]).astype(np.float32)
-    density = cv2.transform(_OPTICAL_DENSITY[image], affine)
+    density = cv2.transform(optical_density(image), affine)
     transmitted = cv2.exp(-density)
     # The conversion rounds and saturates; less than no absorption is white.
     return cv2.convertScaleAbs(np.minimum(transmitted, 1), alpha=256, beta=-1)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nuclei import patches
-from nuclei.augment import STAINS, AugmentedBatches, augment, move, perturb_stain
+from nuclei.augment import AugmentedBatches, augment, move, perturb_stain
+from nuclei.stains import STAINS
 
 STILL = {"shift": 0, "turn": 0, "scale": 0}
 NOTHING = {**STILL, "stain": 0, "brightness": 0, "blur": 0}

@@ -108,6 +108,27 @@ def test_probability_and_overlay_come_when_asked_for(here, pixels, capsys):
     assert len(np.unique(overlay[changed], axis=0)) == 1
 
 
+def test_nuclei_one_by_one_come_when_asked_for(here, pixels, capsys):
+    pixels[15:25, 5:15] = NUCLEUS
+    save(here / "a.b.png", pixels)
+    assert predict(capsys, "a.b.png", "--instances", "--overlay")[0] == 0
+    assert names(here / "out") == [
+        "a.b.csv",
+        "a.b.geojson",
+        "a.b_labels.tif",
+        "a.b_mask.png",
+        "a.b_overlay.png",
+    ]
+    labels = tifffile.imread(here / "out" / "a.b_labels.tif")
+    assert labels.dtype == np.uint16 and labels.max() == 2
+    np.testing.assert_array_equal(labels > 0, read(here / "out" / "a.b_mask.png") > 0)
+    features = json.loads((here / "out" / "a.b.geojson").read_text())["features"]
+    table = (here / "out" / "a.b.csv").read_text().splitlines()
+    assert len(features) == 2 and len(table) == 3
+    area = 0.25**2 * np.array([63, 100])
+    assert [f["properties"]["measurements"]["area_um2"] for f in features] == pytest.approx(area)
+
+
 def test_threshold_and_augmentation_reach_the_prediction(here, pixels, capsys, monkeypatch):
     save(here / "a.png", pixels)
     views, original = [], inference.predict

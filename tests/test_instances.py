@@ -1,0 +1,105 @@
+"""From probabilities to nuclei: touching ones are told apart, whole ones are left whole."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from nuclei import synthetic
+from nuclei.instances import separate, tidy
+from nuclei.matching import object_scores
+
+
+def discs(*nuclei, shape=(80, 100)):
+    """Probability 0.9 inside discs of given row, column and radius, 0.1 outside."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    inside = np.any([np.hypot(y - a, x - b) <= radius for a, b, radius in nuclei], axis=0)
+    return np.where(inside, 0.9, 0.1).astype(np.float32)
+
+
+class TestSeparate:
+    def test_nuclei_apart_are_what_they_were(self):
+        nuclei = (20, 20, 10), (20, 60, 8), (60, 40, 12)
+        labels = separate(discs(*nuclei))
+        truth, count = ndimage.label(discs(*nuclei) > 0.5)
+        assert labels.dtype == np.int32 and labels.max() == count == 3
+        assert object_scores(labels, truth).aji == 1
+
+    def test_touching_nuclei_are_cut_at_the_waist(self):
+        labels = separate(discs((40, 30, 12), (40, 52, 12)))
+        assert labels.max() == 2
+        assert labels[40, 30] != labels[40, 52]
+        for column in (30, 52):
+            area = (labels == labels[40, column]).sum()
+            assert area == pytest.approx(np.pi * 12**2, rel=0.05)
+
+    def test_what_comes_in_a_row_is_told_apart(self):
+        row = [(40, 12 + 16 * i, 9) for i in range(5)]
+        assert separate(discs(*row)).max() == 5
+
+    def test_an_ellipse_is_one_nucleus(self):
+        y, x = np.mgrid[:80, :100]
+        ellipse = (((y - 40) / 10) ** 2 + ((x - 50) / 30) ** 2 <= 1).astype(np.float32)
+        assert separate(ellipse).max() == 1
+
+    def test_a_thin_nucleus_is_not_lost(self):
+        probability = np.zeros((40, 60), np.float32)
+        probability[20:22, 10:50] = 1
+        assert separate(probability).max() == 1
+
+    def test_a_nucleus_cut_by_the_border_is_one(self):
+        for row, column in ((0, 50), (40, 0), (79, 99)):
+            assert separate(discs((row, column, 14))).max() == 1
+
+    def test_threshold_and_size_decide_what_counts(self):
+        probability = discs((20, 20, 2), (40, 60, 10))
+        assert separate(probability, smallest=30).max() == 1
+        assert separate(probability, smallest=5).max() == 2
+        assert separate(probability, threshold=0.95).max() == 0
+
+    def test_holes_are_filled(self):
+        probability = discs((40, 50, 15))
+        probability[38:43, 48:53] = 0
+        labels = separate(probability)
+        assert labels.max() == 1 and labels[40, 50] == 1
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (7, 3)])
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_any_size_and_anything_in_it(self, shape, value):
+        labels = separate(np.full(shape, value, np.float32), smallest=1)
+        assert labels.shape == shape and labels.max() == value
+
+    def test_nuclei_of_synthetic_tissue_are_found_from_their_mask(self):
+        _, truth = synthetic.tissue(seed=3, shape=(300, 300))
+        scores = object_scores(separate((truth > 0).astype(np.float32)), truth)
+        assert scores.dq > 0.85 and scores.aji > 0.7
+
+
+class TestTidy:
+    def test_the_largest_piece_stays_and_numbers_have_no_gaps(self):
+        labels = np.zeros((20, 30), np.int32)
+        labels[2:10, 2:10] = 7
+        labels[15:18, 2:5] = 7
+        labels[2:9, 15:25] = 3
+        tidied = tidy(labels, smallest=10)
+        assert set(np.unique(tidied)) == {0, 1, 2}
+        np.testing.assert_array_equal(tidied == 1, labels == 3)
+        assert (tidied == 2).sum() == 64 and tidied[16, 3] == 0
+
+    def test_corners_do_not_hold_pieces_together(self):
+        labels = np.zeros((12, 12), np.int32)
+        labels[:6, :6] = labels[6:10, 6:10] = 1
+        assert (tidy(labels, smallest=1) > 0).sum() == 36
+
+    def test_a_nucleus_within_another_stays_itself(self):
+        labels = np.ones((20, 20), np.int32)
+        labels[5:15, 5:15] = 2
+        labels[2:4, 2:4] = 0
+        tidied = tidy(labels)
+        np.testing.assert_array_equal(tidied[5:15, 5:15], 2)
+        assert (tidied[2:4, 2:4] == 1).all()
+
+    def test_what_is_small_goes(self):
+        labels = np.zeros((10, 10), np.int32)
+        labels[:3, :3] = 1
+        assert tidy(labels, smallest=9).max() == 1
+        assert tidy(labels, smallest=10).max() == 0

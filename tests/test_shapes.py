@@ -1,0 +1,111 @@
+"""Nuclei as shapes: measures of known shapes, and outlines that give the labels back."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from skimage.draw import polygon
+
+from nuclei import shapes, synthetic
+from nuclei.instances import tidy
+from nuclei.stains import STAINS
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    image, labels = synthetic.tissue(seed=5, shape=(300, 400))
+    return image, tidy(labels)
+
+
+def disc(radius, shape=(100, 120), centre=(40.0, 70.0)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return (np.hypot(y - centre[0], x - centre[1]) <= radius).astype(np.int32)
+
+
+GREY = np.full((100, 120, 3), 128, np.uint8)
+
+
+class TestMeasure:
+    def test_a_disc(self):
+        (row,) = shapes.measure(disc(20), GREY, micrometres_per_pixel=0.5)
+        assert tuple(row) == shapes.COLUMNS
+        assert row["label"] == 1
+        assert row["area_um2"] == pytest.approx(np.pi * 10**2, rel=0.01)
+        assert row["perimeter_um"] == pytest.approx(2 * np.pi * 10, rel=0.03)
+        assert row["circularity"] > 0.95
+        # The middle of pixel (40, 70) lies 40.5 pixels down and 70.5 to the right.
+        assert (row["y_um"], row["x_um"]) == pytest.approx((20.25, 35.25))
+
+    def test_a_bar_is_not_round_and_size_does_not_matter(self):
+        found = []
+        for scale in (1, 3):
+            labels = np.zeros((100, 120), np.int32)
+            labels[10 : 10 + 5 * scale, 10 : 10 + 30 * scale] = 1
+            found.append(shapes.measure(labels, GREY)[0]["circularity"])
+        assert found[0] == pytest.approx(found[1], abs=0.05)
+        assert found[0] < 0.55
+
+    def test_a_single_pixel(self):
+        labels = np.zeros((100, 120), np.int32)
+        labels[0, 0] = 9
+        (row,) = shapes.measure(labels, GREY)
+        assert row["label"] == 9 and row["area_um2"] == 0.25**2 and 0 < row["circularity"] <= 1
+
+    def test_haematoxylin_is_that_of_the_stain(self):
+        labels = disc(20)
+        amounts = np.array([0.6, 0.3, 0.0])
+        image = GREY.copy()
+        image[labels > 0] = np.rint(256 * np.exp(-amounts @ STAINS) - 1)
+        (row,) = shapes.measure(labels, image)
+        assert row["haematoxylin"] == pytest.approx(0.6, abs=0.03)
+
+    def test_no_nuclei_have_no_rows(self):
+        assert shapes.measure(np.zeros((100, 120), np.int32), GREY) == []
+
+
+def test_outlines_rasterise_back_to_the_labels(tissue):
+    _, labels = tissue
+    back = np.zeros_like(labels)
+    for label, ring in shapes.outlines(labels).items():
+        assert (ring[0] == ring[-1]).all()
+        x, y = ring.T - 0.5  # to where the middle of a pixel has whole numbers
+        back[polygon(y, x, labels.shape)] = label
+    np.testing.assert_array_equal(back, labels)
+
+
+def test_outlines_never_meet_themselves(tissue):
+    for ring in shapes.outlines(tissue[1]).values():
+        assert len(np.unique(ring[:-1], axis=0)) == len(ring) - 1
+
+
+def test_geojson_is_what_qupath_opens(tissue):
+    image, labels = tissue
+    rows = shapes.measure(labels, image)
+    collection = json.loads(shapes.geojson(labels, rows))
+    assert collection["type"] == "FeatureCollection"
+    assert len(collection["features"]) == labels.max()
+    for feature, row in zip(collection["features"], rows, strict=True):
+        (ring,) = feature["geometry"]["coordinates"]
+        assert ring[0] == ring[-1] and len(ring) >= 4
+        properties = feature["properties"]
+        assert properties["objectType"] == "detection"
+        assert properties["measurements"]["area_um2"] == pytest.approx(row["area_um2"], abs=1e-4)
+
+
+def test_table_holds_a_row_for_every_nucleus(tissue, tmp_path):
+    image, labels = tissue
+    rows = shapes.measure(labels, image)
+    shapes.write_table(tmp_path / "a.csv", rows)
+    with open(tmp_path / "a.csv", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in read] == [row["label"] for row in rows]
+    for name in shapes.COLUMNS:
+        assert [float(row[name]) for row in read] == pytest.approx(
+            [row[name] for row in rows], abs=1e-4
+        )
+
+
+def test_a_table_without_nuclei_has_its_heading(tmp_path):
+    shapes.write_table(tmp_path / "a.csv", [])
+    assert (tmp_path / "a.csv").read_text() == ",".join(shapes.COLUMNS) + "\n"
