@@ -6,8 +6,9 @@ from time import perf_counter
 import numpy as np
 from tqdm import tqdm
 
-from . import inference, metrics, patches
+from . import inference, instances, metrics, patches
 from .files import InputError
+from .matching import object_scores
 
 COLUMNS = {
     "dice": "Dice (= F1)",
@@ -17,8 +18,11 @@ COLUMNS = {
     "accuracy": "Accuracy",
     "loss": "Loss",
     "soft_dice_per_pixel": "Soft Dice per pixel",
+    "aji": "AJI",
+    "pq": "PQ",
 }
-"""Scores in the order of the table, with their headings. Loss is the mean cross-entropy."""
+"""Scores in the order of the table, with their headings. Loss is the mean cross-entropy; AJI and PQ
+are of nuclei, not pixels, and only there where every image has labels."""
 
 PATCH_BATCH = 12
 """Patches that go through the model together: a third of the 36 of one image."""
@@ -27,7 +31,8 @@ PATCH_BATCH = 12
 def evaluate(model, samples, threshold=0.5, progress=True):
     """Score a model by the protocol of this project.
 
-    Each image is predicted whole and compared with its mask at one threshold. Its 36 patches
+    Each image is predicted whole and compared with its mask at one threshold; where it has
+    labels, nuclei as told apart by `instances.separate` are compared with those. Its 36 patches
     are then predicted each by itself, as in older work on this task, and pooled.
 
     Parameters
@@ -45,7 +50,8 @@ def evaluate(model, samples, threshold=0.5, progress=True):
     -------
     dict
         JSON-serialisable. Scores are `dice` (= pixel F1), `iou`, `precision`, `recall`,
-        `accuracy`, `loss` (mean binary cross-entropy) and `soft_dice_per_pixel`.
+        `accuracy`, `loss` (mean binary cross-entropy) and `soft_dice_per_pixel`, and those of
+        `matching.ObjectScores` where every sample has labels.
 
         - `model`, `threshold`, `seconds_per_image` (median, whole images)
         - `images`: for each image `name`, `patient`, `organ` and its scores
@@ -62,12 +68,17 @@ def evaluate(model, samples, threshold=0.5, progress=True):
     """
     if not samples:
         raise InputError("There are no images to evaluate: choose a split that has some.")
-    whole, pieces, seconds, patch_count = [], [], [], 0
+    whole, nuclei, pieces, seconds, patch_count = [], [], [], [], 0
+    labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
         probability = inference.predict(model, sample.image)
         seconds.append(perf_counter() - start)
         whole.append(_measure(probability, sample.mask, threshold))
+        nuclei.append({})
+        if labelled:
+            labels = instances.separate(probability, threshold)
+            nuclei[-1] = asdict(object_scores(labels, sample.labels))
 
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)
         patch_count += len(images)
@@ -76,17 +87,24 @@ def evaluate(model, samples, threshold=0.5, progress=True):
             pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
 
     images = [
-        {"name": sample.name, "patient": sample.patient, "organ": sample.organ, **_pool([measure])}
-        for sample, measure in zip(samples, whole, strict=True)
+        {
+            "name": sample.name,
+            "patient": sample.patient,
+            "organ": sample.organ,
+            **_pool([measure]),
+            **scores,
+        }
+        for sample, measure, scores in zip(samples, whole, nuclei, strict=True)
     ]
+    scores = [score for score in images[0] if isinstance(images[0][score], float)]
     return {
         "model": model.name,
         "threshold": threshold,
         "seconds_per_image": float(np.median(seconds)),  # the first one also compiles
         "images": images,
-        "mean": {score: _interval([image[score] for image in images]) for score in COLUMNS},
+        "mean": {score: _interval([image[score] for image in images]) for score in scores},
         "pooled": _pool(whole),
-        "organs": _by_organ(images),
+        "organs": _by_organ(images, scores),
         "patches": {"count": patch_count, **_pool(pieces)},
     }
 
@@ -105,16 +123,20 @@ def table(report):
         A row each for the mean over images, its interval, the pooled pixels, the patches and
         each organ; aligned, so that it also reads well as plain text.
     """
-    mean, patch_scores, organs = report["mean"], report["patches"], report["organs"]
+    mean = report["mean"]
+    columns = [score for score in COLUMNS if score in mean]
+
+    def row(heading, scores):
+        return [heading, *(f"{scores[s]:.3f}" if s in scores else "" for s in columns)]
+
     rows = [
-        ["", *COLUMNS.values()],
-        [f"Mean of {len(report['images'])} images", *(f"{mean[s]['mean']:.3f}" for s in COLUMNS)],
-        ["95% interval", *(f"{mean[s]['low']:.3f} to {mean[s]['high']:.3f}" for s in COLUMNS)],
-        ["Pooled pixels", *(f"{report['pooled'][s]:.3f}" for s in COLUMNS)],
-        [f"{patch_scores['count']} patches, pooled", *(f"{patch_scores[s]:.3f}" for s in COLUMNS)],
+        ["", *(COLUMNS[score] for score in columns)],
+        row(f"Mean of {len(report['images'])} images", {s: mean[s]["mean"] for s in columns}),
+        ["95% interval", *("{low:.3f} to {high:.3f}".format(**mean[s]) for s in columns)],
+        row("Pooled pixels", report["pooled"]),
+        row(f"{report['patches']['count']} patches, pooled", report["patches"]),
+        *(row(f"{organ} ({one['images']})", one) for organ, one in report["organs"].items()),
     ]
-    for organ, scores in organs.items():
-        rows.append([f"{organ} ({scores['images']})", *(f"{scores[s]:.3f}" for s in COLUMNS)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     return "\n".join(
@@ -147,10 +169,10 @@ def _interval(values):
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
-def _by_organ(images):
+def _by_organ(images, scores):
     organs = {}
     for organ in sorted({image["organ"] for image in images}):
         group = [image for image in images if image["organ"] == organ]
-        means = {score: float(np.mean([image[score] for image in group])) for score in COLUMNS}
+        means = {score: float(np.mean([image[score] for image in group])) for score in scores}
         organs[organ] = {"images": len(group), **means}
     return organs

@@ -1,6 +1,7 @@
 """The protocol on images whose scores are known beforehand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,3 +125,35 @@ def test_table_is_aligned_markdown_with_every_row(report):
 def test_no_images_get_a_sentence():
     with pytest.raises(InputError, match="no images to evaluate"):
         evaluation.evaluate(Red(), [], progress=False)
+
+
+class TestNuclei:
+    @pytest.fixture
+    def labelled(self):
+        """Two images of two nuclei each; in the second one of them is missed."""
+        labels = np.zeros((100, 120), np.int32)
+        labels[20:40, 20:40] = 1
+        labels[60:80, 60:90] = 2
+        predicted = np.stack([labels > 0, labels == 2])
+        samples = [
+            sample(name, "lung", mask, labels > 0)
+            for name, mask in zip("ab", predicted, strict=True)
+        ]
+        return [replace(one, labels=labels) for one in samples]
+
+    def test_nuclei_are_scored_where_images_have_labels(self, labelled):
+        report = evaluation.evaluate(Red(), labelled, progress=False)
+        whole, missed = report["images"]
+        assert whole["aji"] == whole["pq"] == 1
+        assert (missed["predicted"], missed["true"]) == (1, 2)
+        assert missed["aji"] == pytest.approx(600 / 1000)
+        assert missed["pq"] == missed["dq"] == pytest.approx(2 / 3)
+        assert report["mean"]["aji"]["mean"] == pytest.approx(0.8)
+        assert report["organs"]["lung"]["aji"] == pytest.approx(0.8)
+        heading, _, mean, *_ = evaluation.table(report).splitlines()
+        assert [cell.strip() for cell in heading.split("|")[-3:-1]] == ["AJI", "PQ"]
+        assert "0.800" in mean.split("|")[-3]
+
+    def test_one_image_without_labels_leaves_the_nuclei_out(self, labelled, samples):
+        report = evaluation.evaluate(Red(), [labelled[0], samples[0]], progress=False)
+        assert "aji" not in report["mean"] and "AJI" not in evaluation.table(report)
