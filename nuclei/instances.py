@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 from skimage.measure import label
-from skimage.morphology import h_maxima, remove_small_objects
+from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 
@@ -33,7 +33,6 @@ def separate(probability, threshold=0.5, smoothing=1.0, depth=1.0, smallest=30):
         0 = background, 1..N = one nucleus each, in one piece and without holes of its own.
     """
     inside = ndimage.binary_fill_holes(probability >= threshold)
-    inside = remove_small_objects(inside, max_size=smallest - 1)
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
     distance = ndimage.distance_transform_edt(inside)
