@@ -151,17 +151,26 @@ def provenance():
     Returns
     -------
     dict
-        `commit`: of this repository, with "+" where files differ from it, or None outside
+        `commit`: of this repository, with "+" where its code differs from that, or None outside
         git; `versions` of Python, Keras, its backend and NumPy.
     """
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = None
     packages = ("keras", keras.backend.backend(), "numpy")
     versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
-    return {"commit": commit, "versions": versions}
+    return {"commit": _commit(), "versions": versions}
+
+
+def _commit():
+    def git(*arguments):
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        # Figures do not count: by the time a training asks, it has drawn its own anew.
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "nuclei", "notebooks")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + "+" * bool(changed)
 
 
 def find(name):

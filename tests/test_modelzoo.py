@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import subprocess
 
 import h5py
 import keras
@@ -209,3 +210,23 @@ def test_provenance_names_code_and_software():
     assert found["versions"]["numpy"] == np.__version__
     assert set(found["versions"]) == {"python", "keras", keras.backend.backend(), "numpy"}
     assert found["commit"] is None or len(found["commit"].removesuffix("+")) >= 12
+
+
+def test_a_commit_has_a_plus_where_code_differs_and_none_for_figures(tmp_path, monkeypatch):
+    def git(*arguments):
+        author = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", tmp_path, *author, *arguments], check=True)
+
+    monkeypatch.setattr(modelzoo, "ROOT", tmp_path)
+    assert modelzoo.provenance()["commit"] is None  # outside git
+    for folder in ("nuclei", "Graphs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    (tmp_path / "Graphs" / "file").write_text("after")
+    assert len(modelzoo.provenance()["commit"].removesuffix("+")) == 12
+    assert not modelzoo.provenance()["commit"].endswith("+")
+    (tmp_path / "nuclei" / "file").write_text("after")
+    assert modelzoo.provenance()["commit"].endswith("+")
