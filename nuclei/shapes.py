@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import find_contours, perimeter_crofton
+from skimage.measure import approximate_polygon, find_contours, perimeter_crofton
 
 from .stains import STAINS, optical_density
 
@@ -79,6 +79,7 @@ def outlines(labels):
             continue
         contours = find_contours(np.pad(labels[window] == label, 1).astype(np.float32), 0.5)
         ring = max(contours, key=len)[:, ::-1]  # the others are around holes
+        ring = approximate_polygon(ring, 1e-6)  # without points in the middle of a straight line
         rings[label] = ring + [axis.start - 0.5 for axis in window[::-1]]
     return rings
 
