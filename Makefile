@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run test notebooks train results lint test-backends benchmark clean
+.PHONY: help setup run test notebooks train measure results lint test-backends benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ notebooks: setup ## execute every notebook in place, ready to commit
 
 train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [SET="WIDTH=32 ..."]
 	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") $(SET)
+
+measure: setup ## measure the shipped models again, on MoNuSeg
+	@$(VENV_PYTHON) tools/measure.py
 
 results: setup ## write the tables of the README and the models' cards from their metrics
 	@$(VENV_PYTHON) tools/results.py

@@ -66,20 +66,21 @@ def _predict(options):
     for path in tqdm(images, desc="Predicting", unit="image"):
         try:
             image = files.read_rgb(path)
-            probability = inference.predict(model, image, augment=options.augment, progress=windows)
+            maps = inference.predict_maps(model, image, augment=options.augment, progress=windows)
         except InputError as error:
             tqdm.write(str(error), file=sys.stderr)
             failures += 1
             continue
         # Unlike an image that cannot be read, a file that cannot be written ends the run: the next
         # one would fare no better. The mask is written last: where it is, the others are too.
+        probability = maps[..., 0]
         mask = probability >= options.threshold
         if options.probability:
             with files.whole(options.out / f"{path.stem}_probability.tif") as temporary:
                 tifffile.imwrite(temporary, probability, compression="zlib")
         nuclei = mask
         if options.instances:
-            nuclei = instances.separate(probability, options.threshold)
+            nuclei = instances.separate(maps, options.threshold)
             _write_nuclei(options.out, path.stem, nuclei, image)
         if options.overlay:
             files.write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))

@@ -20,7 +20,8 @@ class AugmentedBatches(keras.utils.PyDataset):
     ----------
     images : sequence of ndarray of uint8, shape (H, W, 3)
         RGB, each of any size.
-    masks : sequence of ndarray of bool, shape (H, W)
+    masks : sequence of ndarray of bool, shape (H, W), or of float32, shape (H, W, C)
+        Masks, or several numbers from 0 to 1 at each pixel to be learnt.
     batch_size : int
     seed : int
     first : int
@@ -66,8 +67,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         -------
         images : ndarray of float32, shape (B, size, size, 3)
             RGB, 0..255.
-        masks : ndarray of float32, shape (B, size, size, 1)
-            1 inside nuclei.
+        masks : ndarray of float32, shape (B, size, size, C)
+            1 inside nuclei; C is 1 for masks that are bool.
         """
         step = self.first + index
         rng = np.random.default_rng([self.seed, step])
@@ -78,7 +79,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         images, masks = (
             np.stack(column).astype(np.float32) for column in zip(*variants, strict=True)
         )
-        return images, masks[..., None]
+        return images, masks.reshape(*masks.shape[:3], -1)
 
     def _members(self, step):
         """Every window comes once in each pass over the data; a batch may span two passes."""
@@ -101,6 +102,7 @@ def augment(
     turn=45,
     scale=0.25,
     stain=0.25,
+    tint=0.1,
     brightness=0.1,
     blur=1.0,
 ):
@@ -110,7 +112,7 @@ def augment(
     ----------
     image : ndarray of uint8, shape (H, W, 3)
         RGB.
-    mask : ndarray of bool, shape (H, W)
+    mask : ndarray of bool, shape (H, W), or of float32, shape (H, W, C)
     rng : numpy.random.Generator
         Equal generators give equal variants.
     corner : tuple of int
@@ -125,6 +127,8 @@ def augment(
         Largest relative change of size, up or down.
     stain : float
         Largest relative change of each stain's strength; see `perturb_stain`.
+    tint : float
+        Largest optical density by which each stain is shifted everywhere.
     brightness : float
         Largest change of the optical density of all channels.
     blur : float
@@ -134,11 +138,11 @@ def augment(
     Returns
     -------
     image : ndarray of uint8, shape (size, size, 3)
-    mask : ndarray of bool, shape (size, size)
+    mask : ndarray, shape (size, size) or (size, size, C)
         Moved with the image.
     """
     image, mask = move(image, mask, rng, corner, size, shift, turn, scale)
-    image = perturb_stain(image, rng, stain, brightness)
+    image = perturb_stain(image, rng, stain, tint, brightness)
     if blur and rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, blur))
     return image, mask
@@ -158,7 +162,8 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     Returns
     -------
     image : ndarray of uint8, shape (size, size, 3)
-    mask : ndarray of bool, shape (size, size)
+    mask : ndarray, shape (size, size) or (size, size, C)
+        Of the same type: a bool is that of the nearest pixel, floats are interpolated.
     """
     flip = rng.choice([-1, 1])
     angle = np.deg2rad(90 * rng.integers(4) + rng.uniform(-turn, turn))
@@ -167,7 +172,7 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     # All in x, y. What lies here in the image comes to the middle of the patch.
     middle = np.full(2, (size - 1) / 2)
     here = np.array(corner[::-1]) + middle + rng.uniform(-shift, shift, 2)
-    centre = (np.array(mask.shape[::-1]) - 1) / 2
+    centre = (np.array(image.shape[1::-1]) - 1) / 2
     leeway = np.maximum(0, centre - middle / zoom)
     here = np.clip(here, centre - leeway, centre + leeway)
 
@@ -177,15 +182,17 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     affine = np.column_stack([linear, middle - linear @ here])
     mirror = {"dsize": (size, size), "borderMode": cv2.BORDER_REFLECT_101}
     image = cv2.warpAffine(image, affine, flags=cv2.INTER_LINEAR, **mirror)
-    mask = cv2.warpAffine(mask.view(np.uint8), affine, flags=cv2.INTER_NEAREST, **mirror)
-    return image, mask.view(bool)
+    if mask.dtype == bool:
+        mask = cv2.warpAffine(mask.view(np.uint8), affine, flags=cv2.INTER_NEAREST, **mirror)
+        return image, mask.view(bool)
+    return image, cv2.warpAffine(mask, affine, flags=cv2.INTER_LINEAR, **mirror)
 
 
-def perturb_stain(image, rng, stain=0.25, brightness=0.1):
+def perturb_stain(image, rng, stain=0.25, tint=0.1, brightness=0.1):
     """Stain more or less, in optical density, where stains add up (Beer-Lambert law).
 
     The density is split into haematoxylin, eosin and residual; each is scaled by a factor of
-    its own in 1 - `stain` .. 1 + `stain` and shifted a little, as in Tellez et al.,
+    its own in 1 - `stain` .. 1 + `stain` and shifted by up to `tint`, as in Tellez et al.,
     IEEE TMI 37(9), 2018.
 
     Parameters
@@ -195,6 +202,8 @@ def perturb_stain(image, rng, stain=0.25, brightness=0.1):
     rng : numpy.random.Generator
     stain : float
         Largest relative change of each stain's strength.
+    tint : float
+        Largest optical density by which each stain is shifted everywhere.
     brightness : float
         Largest change of the optical density of all channels together.
 
@@ -203,7 +212,7 @@ def perturb_stain(image, rng, stain=0.25, brightness=0.1):
     ndarray of uint8, shape (H, W, 3)
     """
     strength = rng.uniform(1 - stain, 1 + stain, 3)
-    offset = rng.uniform(-stain, stain, 3) / 10 @ STAINS + rng.uniform(-brightness, brightness)
+    offset = rng.uniform(-tint, tint, 3) @ STAINS + rng.uniform(-brightness, brightness)
     # Splitting, scaling and mixing again are one 3 x 3 matrix: density' = density @ change.
     change = np.linalg.inv(STAINS) @ np.diag(strength) @ STAINS
     affine = np.column_stack([change.T, offset]).astype(np.float32)

@@ -28,7 +28,7 @@ PATCH_BATCH = 12
 """Patches that go through the model together: a third of the 36 of one image."""
 
 
-def evaluate(model, samples, threshold=0.5, progress=True):
+def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     """Score a model by the protocol of this project.
 
     Each image is predicted whole and compared with its mask at one threshold; where it has
@@ -38,11 +38,14 @@ def evaluate(model, samples, threshold=0.5, progress=True):
     Parameters
     ----------
     model : keras.Model
-        Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1).
+        Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1), or to probability and distance
+        (B, H, W, 2); see `instances.separate`.
     samples : sequence of dataset.Sample
     threshold : float
         A pixel belongs to a nucleus from this probability up. Leave it at 0.5: another value
         must not be chosen on the images that are scored.
+    augment : bool
+        Average whole images over their 8 flips and quarter turns.
     progress : bool
         Show a progress bar over the images.
 
@@ -72,18 +75,18 @@ def evaluate(model, samples, threshold=0.5, progress=True):
     labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
-        probability = inference.predict(model, sample.image)
+        maps = inference.predict_maps(model, sample.image, augment=augment)
         seconds.append(perf_counter() - start)
-        whole.append(_measure(probability, sample.mask, threshold))
+        whole.append(_measure(maps[..., 0], sample.mask, threshold))
         nuclei.append({})
         if labelled:
-            labels = instances.separate(probability, threshold)
+            labels = instances.separate(maps, threshold)
             nuclei[-1] = asdict(object_scores(labels, sample.labels))
 
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)
         patch_count += len(images)
         for i in range(0, len(images), PATCH_BATCH):
-            probability = inference.forward(model, images[i : i + PATCH_BATCH])
+            probability = inference.forward(model, images[i : i + PATCH_BATCH])[..., 0]
             pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
 
     images = [

@@ -23,8 +23,33 @@ its own pixels, and no more.
 """
 
 
-def predict(model, image, window=1056, overlap=128, batch_size=1, augment=False, progress=False):
+def predict(model, image, **options):
     """Predict the probability of nucleus at every pixel of an image.
+
+    Parameters
+    ----------
+    model, image
+        As for `predict_maps`.
+    **options
+        Those of `predict_maps`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Probability, in [0, 1].
+
+    Raises
+    ------
+    InputError, ValueError
+        As `predict_maps`.
+    """
+    return np.ascontiguousarray(predict_maps(model, image, **options)[..., 0])
+
+
+def predict_maps(
+    model, image, window=1056, overlap=128, batch_size=1, augment=False, progress=False
+):
+    """Predict all that a model tells of every pixel of an image.
 
     The image is extended by reflection and cut into windows of one size; their borders are
     thrown away, and what then still overlaps is cross-faded. Memory is that of one batch of
@@ -33,7 +58,8 @@ def predict(model, image, window=1056, overlap=128, batch_size=1, augment=False,
     Parameters
     ----------
     model : keras.Model
-        Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1) for H and W multiples of 32.
+        Maps raw RGB (B, H, W, 3) to C numbers from 0 to 1 at each pixel, (B, H, W, C), for H and W
+        multiples of 32. The first is the probability of nucleus.
     image : ndarray of uint8, shape (H, W, 3)
         RGB; H and W from 1 up.
     window : int
@@ -50,8 +76,8 @@ def predict(model, image, window=1056, overlap=128, batch_size=1, augment=False,
 
     Returns
     -------
-    ndarray of float32, shape (H, W)
-        Probability, in [0, 1].
+    ndarray of float32, shape (H, W, C)
+        In [0, 1].
 
     Raises
     ------
@@ -72,12 +98,12 @@ def predict(model, image, window=1056, overlap=128, batch_size=1, augment=False,
             f"{2 * MARGIN} <= overlap < window, and batch_size={batch_size} at least 1."
         )
     views = list(product(range(4), (1, -1))) if augment else [(0, 1)]
-    mean = np.zeros(image.shape[:2], np.float32)
+    mean = np.zeros((*image.shape[:2], model.output_shape[-1]), np.float32)
     for number, (turns, step) in enumerate(views, start=1):
         view = np.rot90(image, turns)[:, ::step]  # step -1 mirrors
         bar = f"view {number} of {len(views)}" if progress else None
-        probability = _slide(model, view, window, overlap, batch_size, bar)
-        mean += np.rot90(probability[:, ::step], -turns)
+        maps = _slide(model, view, window, overlap, batch_size, bar)
+        mean += np.rot90(maps[:, ::step], -turns)
     mean /= len(views)
     return np.clip(mean, 0, 1, out=mean)  # the weights may sum to 1.0000001
 
@@ -92,11 +118,11 @@ def forward(model, batch):
 
     Returns
     -------
-    ndarray of float32, shape (B, H, W)
+    ndarray of float32, shape (B, H, W, C)
     """
     # Not predict(), which sets up a data pipeline at each call; not model(batch), which holds
     # every activation of the network at once.
-    return np.asarray(model.predict_on_batch(batch), dtype=np.float32)[..., 0]
+    return np.asarray(model.predict_on_batch(batch), dtype=np.float32)
 
 
 def _slide(model, image, window, overlap, batch_size, bar):
@@ -105,7 +131,8 @@ def _slide(model, image, window, overlap, batch_size, bar):
     rows, tops, row_weights = _cover(height, window, overlap)
     columns, lefts, column_weights = _cover(width, window, overlap)
     core_height, core_width = row_weights.shape[1], column_weights.shape[1]
-    blended = np.zeros((tops[-1] + core_height, lefts[-1] + core_width), np.float32)
+    shape = tops[-1] + core_height, lefts[-1] + core_width, model.output_shape[-1]
+    blended = np.zeros(shape, np.float32)
     places = list(product(range(len(tops)), range(len(lefts))))
     batches = [places[i : i + batch_size] for i in range(0, len(places), batch_size)]
     for batch in tqdm(batches, desc=bar, unit="batch", leave=False, disable=bar is None):
@@ -113,7 +140,7 @@ def _slide(model, image, window, overlap, batch_size, bar):
         for (i, j), tile in zip(batch, forward(model, tiles), strict=True):
             weights = row_weights[i][:, None] * column_weights[j]
             core = blended[tops[i] : tops[i] + core_height, lefts[j] : lefts[j] + core_width]
-            core += weights * tile[MARGIN:-MARGIN, MARGIN:-MARGIN]
+            core += weights[..., None] * tile[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return blended[:height, :width]
 
 

@@ -7,6 +7,7 @@ precision and recall, F1: one number with two names, given once, as `dice`.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,36 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     tail = (1 - level) / 2
     low, high = np.quantile(values[drawn].mean(axis=1), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def paired_test(first, second):
+    """Ask whether one model is better than another on the same images.
+
+    Parameters
+    ----------
+    first, second : sequence of float
+        A score of each model, one value an image, images in the same order.
+
+    Returns
+    -------
+    mean, low, high : float
+        Mean of `second` - `first` with its 95% bootstrap interval.
+    p : float
+        Two-sided Wilcoxon signed-rank test (Biometrics Bulletin 1(6), 1945), exact for few images
+        without ties: how often differences as one-sided as these come about by chance. 1 if there
+        are no differences.
+
+    Raises
+    ------
+    ValueError
+        If there are no values, or the numbers of values differ.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"Pairs are needed, not {len(first)} and {len(second)} values.")
+    differences = np.subtract(second, first)
+    low, high = bootstrap_interval(differences)
+    p = stats.wilcoxon(differences).pvalue if differences.any() else 1.0
+    return float(differences.mean()), low, high, float(p)
 
 
 def _check(prediction, truth):

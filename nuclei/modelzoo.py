@@ -46,6 +46,35 @@ def load(name):
     return model
 
 
+def ensemble(names):
+    """Join trained models into one that averages their probabilities.
+
+    Parameters
+    ----------
+    names : sequence of str or Path
+        As for `load`; at least one.
+
+    Returns
+    -------
+    keras.Model
+        Maps raw RGB (B, H, W, 3) to the mean probability (B, H, W, 1), with the mean distance as a
+        second channel where some of the models have one.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    members = [load(name) for name in names]
+    # Names of their own: two may be of one network.
+    members = [
+        keras.Model(model.input, model.output, name=f"member{number}")
+        for number, model in enumerate(members, start=1)
+    ]
+    outputs = [model(image) for model in members]
+    channels = []
+    for channel in range(max(x.shape[-1] for x in outputs)):
+        maps = [x[..., channel : channel + 1] for x in outputs if x.shape[-1] > channel]
+        channels.append(sum(maps) / len(maps))
+    return keras.Model(image, keras.layers.Concatenate()(channels), name="ensemble")
+
+
 def trained(config, path):
     """Build a network with the weights that a training left, as `save` will keep them.
 
@@ -117,9 +146,18 @@ def save(folder, model, config, history, metrics):
     with whole(folder / f"{folder.name}.weights.h5") as path:
         _kept(model, config).save_weights(path)
     write_history(folder, history)
-    for name, content in (("config.json", config), ("metrics.json", metrics)):
-        with whole(folder / name) as path:
-            path.write_text(json.dumps(content, indent=1) + "\n")
+    _write_json(folder / "config.json", config)
+    write_metrics(folder, metrics)
+
+
+def write_metrics(folder, metrics):
+    """Write `metrics.json`: what is known of training and evaluation."""
+    _write_json(Path(folder) / "metrics.json", metrics)
+
+
+def _write_json(path, content):
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def write_history(folder, history):

@@ -139,10 +139,7 @@ def predictions(samples, probabilities, titles, title, threshold=0.5, crop=400):
         if mask.any() and not mask.all():
             row[1].contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
         row[2].imshow(probability, cmap="magma", vmin=0, vmax=1)
-        errors = np.full((*mask.shape, 3), 255, np.uint8)
-        for where, color in zip(_outcomes(mask, predicted), OUTCOMES.values(), strict=True):
-            errors[where] = np.round(np.multiply(mpl.colors.to_rgb(color), 255))
-        row[3].imshow(errors)
+        row[3].imshow(_outcomes(mask, predicted))
         row[0].set_ylabel(name)
         for axis in row:
             axis.grid(False)
@@ -157,5 +154,59 @@ def predictions(samples, probabilities, titles, title, threshold=0.5, crop=400):
     return figure
 
 
+@style()
+def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
+    """Show where the masks of several models differ from the annotation, on one field.
+
+    Parameters
+    ----------
+    sample : dataset.Sample
+    masks : dict of str to ndarray of bool, shape (H, W)
+        What each model predicts.
+    title : str
+        Title of the figure.
+    middle : tuple of int
+        Row and column of the middle of the field; it is moved into the image where it is not.
+    crop : int
+        Side of the field, in pixels.
+    columns : int
+
+    Returns
+    -------
+    Figure
+    """
+    top, left = (
+        max(0, min(place - crop // 2, side - crop))
+        for place, side in zip(middle, sample.mask.shape, strict=True)
+    )
+    field = np.s_[top : top + crop, left : left + crop]
+    panels = {"Image, annotated": sample.image[field]}
+    panels |= {name: _outcomes(sample.mask[field], mask[field]) for name, mask in masks.items()}
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.8))
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    mask = sample.mask[field]
+    right, bottom = left + mask.shape[1], top + mask.shape[0]
+    extent = np.subtract((left, right, bottom, top), 0.5)
+    for axis, (name, panel) in zip(axes.flat, panels.items(), strict=False):
+        axis.imshow(panel, extent=extent)
+        axis.set_title(name)
+        axis.grid(False)
+    if mask.any() and not mask.all():
+        x, y = np.arange(left, right), np.arange(top, bottom)
+        axes[0, 0].contour(x, y, mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
+    label_outside(axes, len(panels), "x (pixels)", "y (pixels)")
+    keys = [Patch(facecolor=color, label=outcome) for outcome, color in OUTCOMES.items()]
+    keys.append(Line2D([], [], color=OUTLINE, label="outline in the mask"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    return figure
+
+
 def _outcomes(mask, predicted):
-    return mask & predicted, ~mask & predicted, mask & ~predicted
+    """Colour every pixel by how a prediction compares with the mask; white where neither is."""
+    picture = np.full((*mask.shape, 3), 255, np.uint8)
+    found = mask & predicted, ~mask & predicted, mask & ~predicted
+    for where, color in zip(found, OUTCOMES.values(), strict=True):
+        picture[where] = np.round(np.multiply(mpl.colors.to_rgb(color), 255))
+    return picture

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
@@ -182,6 +183,74 @@ def curves(history, score, title, ylabel):
     axis.set(title=title, xlabel="epoch", ylabel=ylabel)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axis.legend()
+    return figure
+
+
+@style()
+def scores(reports, headings, title):
+    """Plot scores of every image for several models, with their means and 95% intervals.
+
+    Parameters
+    ----------
+    reports : dict of str to dict
+        For each model a report of `evaluation.evaluate`, all of the same images.
+    headings : dict of str to str
+        Scores to show, a panel each, with the label of its axis.
+    title : str
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(4.2 * len(headings), 4.4))
+    figure.suptitle(title)
+    axes = figure.subplots(1, len(headings), squeeze=False)[0]
+    images = next(iter(reports.values()))["images"]
+    organs = sorted({image["organ"] for image in images})
+    colors = dict(zip(organs, (*COLORS, YELLOW, GREY), strict=False))
+    for axis, (score, heading) in zip(axes, headings.items(), strict=True):
+        for number, image in enumerate(images):
+            values = [report["images"][number][score] for report in reports.values()]
+            axis.plot(values, "o-", ms=4, lw=0.5, color=colors[image["organ"]], alpha=0.8)
+        means = [report["mean"][score] for report in reports.values()]
+        ends = [[m["mean"] - m["low"] for m in means], [m["high"] - m["mean"] for m in means]]
+        axis.errorbar(
+            np.arange(len(means)) + 0.18, [m["mean"] for m in means], ends,
+            fmt="s", ms=5, lw=2, color="black",
+        )  # fmt: skip
+        axis.set_xticks(range(len(reports)), reports, rotation=25, ha="right")
+        axis.set_ylabel(heading)
+    keys = [Line2D([], [], marker="o", color=color, label=organ) for organ, color in colors.items()]
+    keys.append(Line2D([], [], marker="s", color="black", label="mean, 95% interval"))
+    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 5))
+    return figure
+
+
+@style()
+def costs(models, title, ylabel):
+    """Plot what models reach against what they cost.
+
+    Parameters
+    ----------
+    models : dict of str to (float, float, float)
+        For each model seconds an image, score and millions of parameters.
+    title, ylabel : str
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(6, 3.8))
+    axis = figure.subplots()
+    for (name, (seconds, score, size)), color in zip(models.items(), COLORS * 2, strict=False):
+        label = f"{name}: {size:.1f} M parameters"
+        axis.scatter(seconds, score, 40 * size**0.5, color=color, label=label, alpha=0.8)
+    axis.set(title=title, xlabel="seconds an image of 1000 x 1000 pixels", ylabel=ylabel)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.margins(0.15)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -39,10 +39,49 @@ def bce_dice_loss(mask, probability):
 
 
 @keras.saving.register_keras_serializable("nuclei")
+def mask_distance_loss(target, prediction):
+    """`bce_dice_loss` of the first channel plus the cross-entropy of the second.
+
+    Parameters
+    ----------
+    target, prediction : tensor of float32, shape (B, H, W, 2)
+        Mask, or probability of nucleus, and relative distance to the border of the nucleus, as in
+        `instances.targets`. The cross-entropy of a distance is least where it is met, but not 0.
+
+    Returns
+    -------
+    tensor of float32, shape (B,)
+    """
+    target = ops.cast(target, "float32")
+    prediction = ops.cast(prediction, "float32")
+    distance = keras.losses.binary_crossentropy(target[..., 1:], prediction[..., 1:])
+    mask = bce_dice_loss(target[..., :1], prediction[..., :1])
+    return mask + ops.mean(distance, axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable("nuclei")
+def accuracy(mask, probability):
+    """Share of pixels, background too, on the right side of a probability of 0.5.
+
+    Parameters
+    ----------
+    mask, probability : tensor of float32, shape (B, H, W, C)
+        Of several channels the first counts.
+
+    Returns
+    -------
+    tensor of float32, shape (B,)
+    """
+    right = ops.equal(mask[..., 0] >= 0.5, probability[..., 0] >= 0.5)
+    return ops.mean(ops.cast(right, "float32"), axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable("nuclei")
 class Dice(keras.metrics.Metric):
     """Dice of the thresholded mask, pooled over all pixels seen: 2 TP / (2 TP + FP + FN).
 
-    It equals the pixel-wise F1 of the class nucleus. Correct background adds nothing.
+    It equals the pixel-wise F1 of the class nucleus. Correct background adds nothing. Of several
+    channels the first counts.
 
     Parameters
     ----------
@@ -59,8 +98,8 @@ class Dice(keras.metrics.Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Count one batch; `sample_weight` is not used."""
-        mask = ops.cast(y_true, "float32")
-        predicted = ops.cast(y_pred >= self.threshold, "float32")
+        mask = ops.cast(y_true[..., 0], "float32")
+        predicted = ops.cast(y_pred[..., 0] >= self.threshold, "float32")
         scale = 1 / 256**2  # in patches rather than pixels
         self.overlap.assign_add(ops.sum(mask * predicted) * scale)
         self.total.assign_add((ops.sum(mask) + ops.sum(predicted)) * scale)

@@ -8,7 +8,8 @@ from nuclei.augment import AugmentedBatches, augment, move, perturb_stain
 from nuclei.stains import STAINS
 
 STILL = {"shift": 0, "turn": 0, "scale": 0}
-NOTHING = {**STILL, "stain": 0, "brightness": 0, "blur": 0}
+UNSTAINED = {"stain": 0, "tint": 0, "brightness": 0, "blur": 0}
+NOTHING = STILL | UNSTAINED
 
 
 class Strengths:
@@ -150,13 +151,20 @@ class TestPerturbStain:
     def test_no_strength_changes_nothing(self):
         image = np.concatenate([noise(), np.full((1, 32, 3), 0), np.full((1, 32, 3), 255)])
         image = image.astype(np.uint8)
-        np.testing.assert_array_equal(perturb_stain(image, generator(), 0, 0), image)
+        np.testing.assert_array_equal(perturb_stain(image, generator(), 0, 0, 0), image)
 
-    def test_glass_stays_nearly_white(self):
+    def test_glass_has_no_stain_to_strengthen(self):
         white = np.full((4, 4, 3), 255, np.uint8)
-        for seed in range(50):
-            # The offset is a tenth of `stain` in each stain, so at most 0.05 in any channel.
-            assert perturb_stain(white, generator(seed), 0.25, 0).min() >= 240
+        for seed in range(20):
+            np.testing.assert_array_equal(perturb_stain(white, generator(seed), 0.25, 0, 0), white)
+
+    def test_a_tint_shifts_all_tissue_by_one_mixture_of_stains(self):
+        image = np.array([[[120, 60, 180], [200, 150, 190]]], np.uint8)
+        for seed in range(10):
+            moved = density(perturb_stain(image, generator(seed), 0, 0.1, 0)) - density(image)
+            np.testing.assert_allclose(moved[0, 0], moved[0, 1], atol=0.02)
+            amounts = moved[0, 0] @ np.linalg.inv(STAINS)
+            assert 0 < np.abs(amounts).max() < 0.13  # 0.1, and the rounding to 8 bits
 
     @pytest.mark.parametrize("stain", range(3))
     @pytest.mark.parametrize("strength", [0.6, 1.4])
@@ -172,13 +180,15 @@ class TestPerturbStain:
 
     def test_what_gets_lighter_than_white_is_white(self):
         image = np.full((2, 2, 3), 250, np.uint8)
-        brightest = max(perturb_stain(image, generator(seed), 0, 0.3).max() for seed in range(20))
+        brightest = max(
+            perturb_stain(image, generator(seed), 0, 0, 0.3).max() for seed in range(20)
+        )
         assert brightest == 255
 
     def test_brightness_shifts_all_densities_alike(self):
         image = np.array([[[120, 60, 180]]], np.uint8)
         for seed in range(10):
-            moved = density(perturb_stain(image, generator(seed), 0, 0.2)) - density(image)
+            moved = density(perturb_stain(image, generator(seed), 0, 0, 0.2)) - density(image)
             assert np.ptp(moved) < 0.02 and np.abs(moved).max() < 0.21
             assert np.abs(moved).max() > 0
 
@@ -263,11 +273,21 @@ class TestAugmentedBatches:
     def test_a_patch_varies_from_pass_to_pass_with_its_own_mask(self):
         mask = blobs()
         batches = AugmentedBatches(
-            [as_image(mask)], [mask], 3, seed=0, size=64, stride=64, stain=0, brightness=0, blur=0
+            [as_image(mask)], [mask], 3, seed=0, size=64, stride=64, **UNSTAINED
         )
         images, masks = batches[0]
         assert len(np.unique(images, axis=0)) == 3
         assert ((images[..., :1] > 127) != (masks > 0)).mean() < 0.01
+
+    def test_several_numbers_a_pixel_move_with_the_image(self):
+        mask = blobs()
+        both = np.stack([mask, mask / 2], axis=-1).astype(np.float32)
+        images, truth = AugmentedBatches(
+            [as_image(mask)], [both], 3, seed=0, size=64, stride=64, **UNSTAINED
+        )[0]
+        assert truth.shape == (3, 64, 64, 2) and truth.dtype == np.float32
+        np.testing.assert_allclose(truth[..., 0], images[..., 0] / 255, atol=0.03)
+        np.testing.assert_allclose(truth[..., 1], truth[..., 0] / 2, atol=1e-6)
 
     def test_it_has_no_end_so_that_fit_counts_by_steps(self, numbered):
         assert AugmentedBatches(*numbered, batch_size=4, seed=0).num_batches is None

@@ -23,7 +23,7 @@ def tissue(size):
 def outputs(model, images):
     """The three ways to run a model: as a function, compiled, and on a whole image."""
     yield keras.ops.convert_to_numpy(model(images))[..., 0]
-    yield inference.forward(model, images)
+    yield inference.forward(model, images)[..., 0]
     yield model.predict(images, verbose=0)[..., 0]
 
 

@@ -23,6 +23,7 @@ class Red:
     """Stands in for a model: probability is red / 255, by pixel."""
 
     name = "red"
+    output_shape = (None, None, None, 1)
 
     def predict_on_batch(self, batch):
         return batch[..., :1] / np.float32(255)
@@ -131,13 +132,13 @@ def test_nuclei_one_by_one_come_when_asked_for(here, pixels, capsys):
 
 def test_threshold_and_augmentation_reach_the_prediction(here, pixels, capsys, monkeypatch):
     save(here / "a.png", pixels)
-    views, original = [], inference.predict
+    views, original = [], inference.predict_maps
 
     def watched(model, image, augment, **options):
         views.append(8 if augment else 1)
         return original(model, image, augment=augment, **options)
 
-    monkeypatch.setattr(inference, "predict", watched)
+    monkeypatch.setattr(inference, "predict_maps", watched)
     for threshold, share in {"0": 1, "0.5": 63 / 30 / 41, "0.9": 0}.items():
         assert predict(capsys, "a.png", "--threshold", threshold)[0] == 0
         assert read(here / "out" / "a_mask.png").mean() == pytest.approx(255 * share)

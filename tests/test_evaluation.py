@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nuclei import evaluation, metrics, patches
+from nuclei import evaluation, inference, metrics, patches
 from nuclei.dataset import Sample
 from nuclei.files import InputError
 
@@ -15,6 +15,7 @@ class Red:
     """Stands in for a model: probability is red / 255, by pixel."""
 
     name = "red"
+    output_shape = (None, None, None, 1)
 
     def predict_on_batch(self, batch):
         return batch[..., :1] / np.float32(255)
@@ -157,3 +158,16 @@ class TestNuclei:
     def test_one_image_without_labels_leaves_the_nuclei_out(self, labelled, samples):
         report = evaluation.evaluate(Red(), [labelled[0], samples[0]], progress=False)
         assert "aji" not in report["mean"] and "AJI" not in evaluation.table(report)
+
+
+def test_augmentation_reaches_the_prediction_of_whole_images(samples, monkeypatch):
+    asked, original = [], inference.predict_maps
+
+    def watched(model, image, augment):
+        asked.append(augment)
+        return original(model, image, augment=augment)
+
+    monkeypatch.setattr(inference, "predict_maps", watched)
+    for augment in (False, True):
+        evaluation.evaluate(Red(), samples[:1], augment=augment, progress=False)
+    assert asked == [False, True]

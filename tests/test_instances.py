@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from nuclei import synthetic
-from nuclei.instances import separate, tidy
+from nuclei.instances import relative_distance, separate, targets, tidy
 from nuclei.matching import object_scores
 
 
@@ -72,6 +72,67 @@ class TestSeparate:
         _, truth = synthetic.tissue(seed=3, shape=(300, 300))
         scores = object_scores(separate((truth > 0).astype(np.float32)), truth)
         assert scores.dq > 0.85 and scores.aji > 0.7
+
+
+def peaks(*places):
+    """A wide band of nuclei without waists, and distances with a peak at each row and column."""
+    y, x = np.mgrid[:80, :100]
+    probability = np.where(np.abs(y - 40) < 15, 0.9, 0.1)
+    closeness = [1 - np.hypot(y - row, x - column) / 20 for row, column in places]
+    return np.stack([probability, np.clip(np.max(closeness, axis=0), 0, 1)], -1).astype(np.float32)
+
+
+class TestSeparateByLearntDistance:
+    def test_nuclei_without_a_waist_are_told_apart(self):
+        maps = peaks((40, 20), (40, 48), (40, 80))
+        labels = separate(maps)
+        assert separate(maps[..., 0]).max() == separate(maps[..., :1]).max() == 1
+        assert labels.max() == 3
+        assert [labels[40, column] for column in (33, 35)] == [labels[40, 20], labels[40, 48]]
+        np.testing.assert_array_equal(labels > 0, maps[..., 0] > 0.5)
+
+    def test_depth_decides_which_peaks_stand_out(self):
+        maps = peaks((40, 30), (40, 46))  # the saddle is 0.4 below them
+        maps[40, 46, 1] = 0.99
+        assert separate(maps, smoothing=0.1, depth=0.3).max() == 2
+        assert separate(maps, smoothing=0.1, depth=0.5).max() == 1
+
+    def test_peaks_outside_nuclei_do_not_count(self):
+        maps = peaks((40, 50), (5, 50))
+        assert separate(maps).max() == 1
+
+    def test_touching_nuclei_are_found_again_from_their_targets(self):
+        _, truth = synthetic.tissue(seed=3, shape=(300, 300))
+        assert object_scores(separate(targets(truth)), truth).aji > 0.99
+
+
+class TestRelativeDistance:
+    def test_it_rises_from_the_border_of_each_nucleus_to_one_whatever_its_size(self):
+        labels = np.zeros((40, 60), np.int32)
+        labels[5:16, 5:16] = 2
+        labels[5:10, 16:21] = 7  # touches the other
+        relative = relative_distance(labels)
+        assert relative.dtype == np.float32
+        np.testing.assert_allclose(relative[10, 4:17], np.r_[0, 1:7, 5:0:-1, 0] / 6, rtol=1e-6)
+        np.testing.assert_allclose(relative[7, 16:22], np.array([1, 2, 3, 2, 1, 0]) / 3, rtol=1e-6)
+        assert (relative > 0).tolist() == (labels > 0).tolist()
+
+    def test_a_nucleus_goes_on_beyond_the_image(self):
+        labels = np.zeros((20, 20), np.int32)
+        labels[:, :5] = 1
+        expected = np.r_[np.arange(5, 0, -1) / 5, np.zeros(15)]
+        np.testing.assert_allclose(relative_distance(labels), np.tile(expected, (20, 1)))
+
+    def test_targets_are_mask_and_distance(self):
+        _, labels = synthetic.tissue(seed=3, shape=(100, 120))
+        both = targets(labels)
+        assert both.shape == (100, 120, 2) and both.dtype == np.float32
+        np.testing.assert_array_equal(both[..., 0], labels > 0)
+        np.testing.assert_array_equal(both[..., 1], relative_distance(labels))
+
+    @pytest.mark.parametrize("value", [0, 1])
+    def test_an_image_of_one_thing_has_no_border(self, value):
+        assert (relative_distance(np.full((6, 8), value, np.int32)) == value).all()
 
 
 class TestTidy:

@@ -103,3 +103,23 @@ def test_what_is_no_label_image_is_refused(labels):
         object_scores(labels, TRUTH)
     with pytest.raises(ValueError, match="differ in shape"):
         matching.Overlaps(TRUTH, TRUTH[:1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stardist_agrees(seed):
+    # Not in requirements-dev.txt: it would hold NumPy back.
+    reason = "StarDist is not installed (pip install stardist)"
+    reference = pytest.importorskip("stardist.matching", reason=reason)
+    rng = np.random.default_rng(seed)
+    truth = synthetic.tissue(seed=seed, shape=(300, 300))[1]
+    prediction = np.roll(truth, rng.integers(-2, 3, 2), (0, 1))
+    prediction[rng.random(truth.shape) < 0.1] = 0
+    prediction[np.isin(prediction, rng.integers(1, truth.max(), 10))] = 0
+    scores = object_scores(prediction, truth)
+    # Just above: StarDist counts an IoU that equals the threshold, here it must exceed it.
+    at_50, at_70 = (reference.matching(truth, prediction, t + 1e-6) for t in (0.5, 0.7))
+    assert scores.dq == pytest.approx(at_50.f1) and scores.f1_70 == pytest.approx(at_70.f1)
+    assert scores.sq == pytest.approx(at_50.mean_matched_score)
+    assert scores.pq == pytest.approx(at_50.panoptic_quality)
+    assert (scores.predicted, scores.true) == (at_50.n_pred, at_50.n_true)
+    assert 0.1 < scores.f1_70 <= scores.dq < 1

@@ -102,3 +102,19 @@ def test_bootstrap_interval_of_one_value_and_of_none():
     assert metrics.bootstrap_interval([0.7]) == pytest.approx((0.7, 0.7))
     with pytest.raises(ValueError, match="at least one value"):
         metrics.bootstrap_interval([])
+
+
+def test_paired_test_finds_what_is_consistent_and_not_what_is_noise():
+    rng = np.random.default_rng(0)
+    first = rng.uniform(0.7, 0.9, 14)
+    mean, low, high, p = metrics.paired_test(first, first + rng.uniform(0.001, 0.01, 14))
+    assert 0.001 < low < mean < high < 0.01
+    assert p == pytest.approx(2 / 2**14)  # all 14 differences of one sign
+    mean, low, high, p = metrics.paired_test(first, first + 0.01 * (np.arange(14) - 6.4))
+    assert low < 0 < high and p > 0.2
+
+
+def test_paired_test_of_equal_scores_and_of_unequal_numbers():
+    assert metrics.paired_test([0.5, 0.6], [0.5, 0.6]) == (0, 0, 0, 1)
+    with pytest.raises(ValueError, match="not 1 and 2"):
+        metrics.paired_test([0.5], [0.5, 0.6])

@@ -5,7 +5,13 @@ import pytest
 from nuclei import dataset, inference, metrics, modelzoo
 
 NAMES = sorted(path.parent.name for path in modelzoo.MODELS.glob("*/config.json"))
-BARS = {"unet": 0.80, "segnet": 0.78, "deeplabv3_mobilenetv2": 0.80, "deeplabv3_xception": 0.77}
+BARS = {
+    "unet": 0.80,
+    "segnet": 0.78,
+    "deeplabv3_mobilenetv2": 0.805,
+    "deeplabv3_xception": 0.77,
+    "unet_instances": 0.81,
+}
 """Mean Dice on the test images that each model has to reach."""
 
 

@@ -230,3 +230,21 @@ def test_a_commit_has_a_plus_where_code_differs_and_none_for_figures(tmp_path, m
     assert not modelzoo.provenance()["commit"].endswith("+")
     (tmp_path / "nuclei" / "file").write_text("after")
     assert modelzoo.provenance()["commit"].endswith("+")
+
+
+def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp_path, trained):
+    with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"distance": True}}
+    second = modelzoo.build(with_distance)
+    reference.fill(second)
+    modelzoo.save(tmp_path / "first", trained, CONFIG, HISTORY, METRICS)
+    modelzoo.save(tmp_path / "second", second, with_distance, HISTORY, METRICS)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+
+    one, two = (keras.ops.convert_to_numpy(model(image)) for model in (trained, second))
+    assert one.shape[-1] == 1 and two.shape[-1] == 2
+    folders = [tmp_path / "first", tmp_path / "second"]
+    both = keras.ops.convert_to_numpy(modelzoo.ensemble(folders)(image))
+    np.testing.assert_allclose(both[..., 0], (one[..., 0] + two[..., 0]) / 2, atol=1e-6)
+    np.testing.assert_allclose(both[..., 1], two[..., 1], atol=1e-6)
+    alone = keras.ops.convert_to_numpy(modelzoo.ensemble(folders[:1])(image))
+    np.testing.assert_allclose(alone, one, atol=1e-6)

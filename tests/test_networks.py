@@ -150,6 +150,17 @@ class TestUNet:
         probability = keras.ops.convert_to_numpy(model(image))
         np.testing.assert_allclose(probability, expected, atol=1e-5)
 
+    def test_distance_is_a_second_channel_and_changes_nothing_else(self):
+        one, two = unet(width=3, depth=2), unet(width=3, depth=2, distance=True)
+        kernel, bias = one.get_layer("nucleus").get_weights()
+        two.set_weights(
+            [*one.get_weights()[:-2], np.repeat(kernel, 2, axis=-1), np.repeat(bias, 2)]
+        )
+        image = np.random.default_rng(1).integers(0, 256, (2, 16, 8, 3), np.uint8)
+        single, both = (keras.ops.convert_to_numpy(model(image)) for model in (one, two))
+        assert both.shape == (2, 16, 8, 2) and both.dtype == np.float32
+        np.testing.assert_allclose(both, np.repeat(single, 2, axis=-1), atol=1e-6)
+
     @pytest.mark.parametrize("arguments", [{"width": 0}, {"depth": 0}, {"width": -4, "depth": 4}])
     def test_sizes_below_one_are_refused(self, arguments):
         with pytest.raises(ValueError, match="at least 1"):

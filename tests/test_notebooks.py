@@ -13,6 +13,7 @@ NOTEBOOKS = [ROOT / "patch_generator.ipynb", *sorted((ROOT / "notebooks").glob("
 COMPARISON = {"COMPARISON_WIDTH": 2, "COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1}
 MODELS = {
     "unet": ("unet", {"WIDTH": 2}),
+    "unet_instances": ("unet", {"WIDTH": 16, "DISTANCE": True, "START": "unet"}),
     "segnet": ("segnet", {"WIDTH": 2} | COMPARISON),
     "deeplabv3_mobilenetv2": (
         "deeplabv3",
@@ -20,6 +21,10 @@ MODELS = {
     ),
 }
 """For each model its notebook, and parameters that make it quick to train."""
+
+
+QUICK = {"comparison": {"MEMBERS": ["unet"], "AUGMENT": False}}
+"""Parameters that spare a notebook minutes."""
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def run(notebook, folder, **parameters):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_on_synthetic_tissue(notebook, project):
-    run(notebook, project)
+    run(notebook, project, **QUICK.get(notebook.stem, {}))
 
 
 @pytest.mark.tensorflow

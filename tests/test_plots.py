@@ -75,3 +75,56 @@ def test_errors_are_coloured_by_outcome(side, share):
     plain = [(255, 255, 255), tuple(int("B8C4CE"[i : i + 2], 16) for i in (0, 2, 4))]
     shown_wrong = ~np.any([np.all(errors == color, axis=-1) for color in plain], axis=0)
     assert np.array_equal(shown_wrong, wrong)
+
+
+@pytest.mark.parametrize(
+    "middle, corner", [((60, 50), (40, 30)), ((0, 0), (0, 0)), ((99, 99), (60, 60))]
+)
+def test_errors_of_several_models_are_of_one_field(middle, corner):
+    mask = RNG.random((100, 100)) < 0.3
+    image = RNG.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+    sample = SimpleNamespace(image=image, mask=mask)
+    masks = {"right": mask, "inverted": ~mask}
+    figure = pictures.errors(sample, masks, "Title", middle, crop=40, columns=2)
+
+    field = np.s_[corner[0] : corner[0] + 40, corner[1] : corner[1] + 40]
+    shown, right, inverted = (np.asarray(a.images[0].get_array()) for a in figure.axes[:3])
+    np.testing.assert_array_equal(shown, image[field])
+    assert {tuple(color) for color in right[mask[field]]} == {(184, 196, 206)}
+    assert (right[~mask[field]] == 255).all()
+    assert len(np.unique(inverted.reshape(-1, 3), axis=0)) == 2
+    assert not np.any(
+        [np.all(inverted == color, axis=-1) for color in ((255,) * 3, (184, 196, 206))]
+    )
+
+
+def report(values):
+    """What `plots.scores` reads of a report, for three images."""
+    organs = ("lung", "brain", "lung")
+    images = [{"organ": organ, "dice": value} for organ, value in zip(organs, values, strict=True)]
+    return {"images": images, "mean": {"dice": {"mean": 0.6, "low": 0.5, "high": 0.8}}}
+
+
+def test_scores_join_the_models_of_each_image():
+    reports = {"a": report((0.4, 0.6, 0.8)), "b": report((0.5, 0.6, 0.7))}
+    figure = plots.scores(reports, {"dice": "Dice"}, "Title")
+    (axis,) = figure.axes
+    lines = [line.get_ydata().tolist() for line in axis.lines[:3]]
+    assert lines == [[0.4, 0.5], [0.6, 0.6], [0.8, 0.7]]
+    assert axis.lines[0].get_color() == axis.lines[2].get_color() != axis.lines[1].get_color()
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b"]
+    keys = [text.get_text() for text in figure.legends[0].texts]
+    assert keys == ["brain", "lung", "mean, 95% interval"]
+
+
+def test_costs_place_each_model():
+    figure = plots.costs({"a": (0.5, 0.8, 4), "b": (2.0, 0.7, 1)}, "Title", "Dice")
+    (axis,) = figure.axes
+    first, second = axis.collections
+    assert first.get_offsets().tolist() == [[0.5, 0.8]]
+    assert second.get_offsets().tolist() == [[2.0, 0.7]]
+    assert first.get_sizes()[0] > second.get_sizes()[0]
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        "a: 4.0 M parameters",
+        "b: 1.0 M parameters",
+    ]

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from shapely.geometry import shape
 from skimage.draw import polygon
 
 from nuclei import shapes, synthetic
@@ -77,6 +78,15 @@ def test_outlines_rasterise_back_to_the_labels(tissue):
 def test_outlines_never_meet_themselves(tissue):
     for ring in shapes.outlines(tissue[1]).values():
         assert len(np.unique(ring[:-1], axis=0)) == len(ring) - 1
+
+
+def test_polygons_are_valid_and_as_large_as_their_nuclei(tissue):
+    image, labels = tissue
+    collection = json.loads(shapes.geojson(labels, shapes.measure(labels, image)))
+    for label, feature in enumerate(collection["features"], start=1):
+        outline = shape(feature["geometry"])
+        assert outline.is_valid and outline.exterior.is_ring
+        assert outline.area == pytest.approx((labels == label).sum(), rel=0.02)
 
 
 def test_geojson_is_what_qupath_opens(tissue):

@@ -55,6 +55,34 @@ def test_loss_takes_masks_of_any_type_and_half_floats():
     assert loss(mask, half) == pytest.approx(expected, rel=1e-2)
 
 
+def test_distance_adds_a_cross_entropy_that_is_least_where_it_is_met():
+    target, prediction = random_pair(2, shape=(3, 8, 10, 2))
+    y, p = target[..., 1:], prediction[..., 1:]
+    cross_entropy = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    both = keras.ops.convert_to_numpy(training.mask_distance_loss(target, prediction))
+    assert both.shape == (3,)
+    of_mask = loss(target[..., :1], prediction[..., :1])
+    assert both.mean() == pytest.approx(of_mask + cross_entropy, rel=1e-4)
+
+    depth = np.full((1, 4, 4, 2), 0.3, np.float32)
+    losses = [
+        np.mean(keras.ops.convert_to_numpy(training.mask_distance_loss(depth, other)))
+        for other in (depth, depth + [0, 0.1], depth - [0, 0.1])
+    ]
+    assert np.argmin(losses) == 0
+
+
+def test_accuracy_and_dice_are_of_the_first_channel():
+    target, prediction = random_pair(3, shape=(3, 8, 10, 2))
+    share = np.mean((target[..., 0] >= 0.5) == (prediction[..., 0] >= 0.5), axis=(1, 2))
+    measured = keras.ops.convert_to_numpy(training.accuracy(target, prediction))
+    np.testing.assert_allclose(measured, share, rtol=1e-6)
+    one, two = training.Dice(), training.Dice()
+    one.update_state(target[..., :1], prediction[..., :1])
+    two.update_state(target, prediction)
+    assert float(one.result()) == float(two.result())
+
+
 def test_dice_is_pooled_over_all_batches_since_the_reset():
     metric = training.Dice(threshold=0.6)
     for first in (0, 10):

@@ -58,11 +58,11 @@ def comparison(models):
     for name, metrics in models.items():
         test, link = metrics["test"], f"[{name}](models/{name})"
         dice = "**{mean:.3f}** ({low:.3f} to {high:.3f})".format(**test["mean"]["dice"])
-        others = [f"{test['mean'][s]['mean']:.3f}" for s in ("iou", "precision", "recall")]
-        accuracy = f"{test['mean']['accuracy']['mean']:.3f}"
+        scores = ("iou", "precision", "recall", "accuracy", "aji", "pq")
+        others = [f"{test['mean'][score]['mean']:.3f}" for score in scores]
         pooled = f"{test['pooled']['dice']:.3f}"
         size = f"{metrics['parameters'] / 1e6:.1f} M"
-        images.append([link, dice, *others, accuracy, pooled, size, _training(metrics)])
+        images.append([link, dice, pooled, *others, size, _training(metrics)])
         if metrics["start"] != "random":
             begun.append(f"{link} ({metrics['start']})")
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
@@ -71,10 +71,12 @@ def comparison(models):
         [
             "The 14 test images, whole, threshold 0.5, no test-time augmentation; "
             "mean over images with 95% bootstrap interval:\n",
-            "| Model | Dice (= F1) | IoU | Precision | Recall | Accuracy | Dice, pooled "
+            "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI | PQ "
             "| Parameters | Training |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *_rows(images),
+            "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) score nuclei, which a "
+            "watershed tells apart; all else scores pixels.",
             *([f"\nAll started from random weights but {', '.join(begun)}."] if begun else []),
             "\nTheir 504 patches, each predicted by itself, all pixels pooled:\n",
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
@@ -111,6 +113,8 @@ def card(name, config, metrics):
         "Hardware": f"{_training(metrics)}, {metrics['hardware']['precision']}",
         "Software": f"{versions}; commit {metrics['commit']}",
     }
+    if "remarks" in metrics:
+        settings["Remarks"] = metrics["remarks"]
     return CARD.format(
         name=name,
         network=f"{config['network']}({arguments})",

@@ -41,9 +41,10 @@ def convolutions(x, channels, name):
     return x
 
 
-def nucleus(x):
+def nucleus(x, channels=1):
     """Turn features into the probability of nucleus: a 1 x 1 convolution and a sigmoid.
 
     In float32 also under mixed precision: half a float is too coarse for probabilities.
+    Further channels are of the same kind: numbers from 0 to 1 at each pixel.
     """
-    return layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="nucleus")(x)
+    return layers.Conv2D(channels, 1, activation="sigmoid", dtype="float32", name="nucleus")(x)

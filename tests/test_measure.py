@@ -1,0 +1,36 @@
+"""`make measure` replaces what was measured and keeps what is known of the training."""
+
+import json
+import shutil
+
+import pytest
+
+import measure
+from nuclei import ROOT, dataset, synthetic
+from nuclei.dataset import Sample
+from nuclei.files import InputError
+
+
+def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "unet"
+    shutil.copytree(ROOT / "models" / "unet", folder)
+    before = json.loads((folder / "metrics.json").read_text())
+    image, labels = synthetic.tissue(seed=5, shape=(200, 200))
+    sample = Sample("one", "one", "synthetic", image, labels > 0, labels)
+    monkeypatch.setattr(dataset, "find", lambda: tmp_path)
+    monkeypatch.setattr(dataset, "load", lambda split: [sample])
+    measure.measure(tmp_path)
+
+    after = json.loads((folder / "metrics.json").read_text())
+    for split in ("validation", "test"):
+        assert [image["name"] for image in after[split]["images"]] == ["one"]
+        assert after[split]["mean"]["aji"]["mean"] > 0.5
+    trained = {key: value for key, value in before.items() if key not in ("validation", "test")}
+    assert trained.items() <= after.items()
+    assert capsys.readouterr().out.startswith("unet: test Dice 0.")
+
+
+def test_without_monuseg_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(dataset, "find", lambda: None)
+    with pytest.raises(InputError, match="nuclei download"):
+        measure.measure()
