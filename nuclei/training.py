@@ -65,14 +65,16 @@ def accuracy(mask, probability):
 
     Parameters
     ----------
-    mask, probability : tensor of float32, shape (B, H, W, C)
+    mask : tensor of bool or float32, shape (B, H, W, C)
         Of several channels the first counts.
+    probability : tensor of float32, shape (B, H, W, C)
 
     Returns
     -------
     tensor of float32, shape (B,)
     """
-    right = ops.equal(mask[..., 0] >= 0.5, probability[..., 0] >= 0.5)
+    nucleus = ops.cast(mask[..., 0], "float32") >= 0.5
+    right = ops.equal(nucleus, probability[..., 0] >= 0.5)
     return ops.mean(ops.cast(right, "float32"), axis=(1, 2))
 
 

@@ -77,6 +77,9 @@ def test_accuracy_and_dice_are_of_the_first_channel():
     share = np.mean((target[..., 0] >= 0.5) == (prediction[..., 0] >= 0.5), axis=(1, 2))
     measured = keras.ops.convert_to_numpy(training.accuracy(target, prediction))
     np.testing.assert_allclose(measured, share, rtol=1e-6)
+    mask = keras.ops.convert_to_tensor(target >= 0.5)  # as the validation patches are given to fit
+    measured = keras.ops.convert_to_numpy(training.accuracy(mask, prediction))
+    np.testing.assert_allclose(measured, share, rtol=1e-6)
     one, two = training.Dice(), training.Dice()
     one.update_state(target[..., :1], prediction[..., :1])
     two.update_state(target, prediction)
