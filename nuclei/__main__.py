@@ -9,13 +9,13 @@ import json
 import os
 import sys
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
 from . import files
-from .files import InputError
+from .files import InputError, SlideError
+from .quiet import without_greetings
 
 # Keras is imported within the commands, after all that can be checked without it: it takes
 # seconds, which neither --help nor a mistake in the command should cost.
@@ -42,7 +42,8 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted: the files that are there are whole.", file=sys.stderr)
+        text = "the files that are there are whole, and a slide goes on where it was."
+        print(f"Interrupted: {text}", file=sys.stderr)
         return 130
 
 
@@ -54,8 +55,47 @@ def _download(options):
 
 
 def _predict(options):
-    images = files.find_images(options.image)
-    _check_outputs(images, options.out)
+    from .slide_formats import is_slide
+
+    paths = files.find_images(options.image)
+    _check_outputs(paths, options.out)
+    slides = [path for path in paths if is_slide(path)]
+    failures = sum(_predict_slide(options, path) for path in slides)
+    if images := [path for path in paths if path not in slides]:
+        failures += _predict_images(options, images)
+    return 1 if failures else 0
+
+
+def _predict_slide(options, path):
+    """Find the nuclei of a whole slide; give back whether anything is wrong with it."""
+    with without_greetings():
+        from . import wholeslide
+    try:
+        report = wholeslide.predict(
+            options.model,
+            path,
+            options.out,
+            micrometres_per_pixel=options.mpp,
+            threshold=options.threshold,
+            augment=options.augment,
+            workers=options.workers,
+            scheduler=options.scheduler,
+        )
+    except SlideError as error:  # the next slide may be better
+        print(error, file=sys.stderr)
+        return True
+    for place, problem in report.problems.items():
+        print(f"Left out: {place}: {problem}", file=sys.stderr)
+    results = options.out / path.stem
+    print(
+        f"{report.nuclei:,} nuclei in {report.blocks:,} blocks written to {results}.zarr, "
+        f"{results}.geojson and {results}.parquet."
+    )
+    return bool(report.problems)
+
+
+def _predict_images(options, images):
+    """Find the nuclei of images that fit into memory; give back how many could not be read."""
     import tifffile
 
     from . import inference, instances
@@ -86,7 +126,7 @@ def _predict(options):
             files.write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         files.write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
     print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")
-    return 1 if failures else 0
+    return failures
 
 
 def _write_nuclei(out, stem, labels, image):
@@ -147,29 +187,9 @@ def _evaluate(options):
 
 
 def _load(name):
-    with _without_greetings():
+    with without_greetings():
         from . import modelzoo
     return modelzoo.load(name)
-
-
-@contextmanager
-def _without_greetings():
-    """Import TensorFlow without what it logs to the terminal, unless TF_CPP_MIN_LOG_LEVEL is set.
-
-    Setting that alone does not help: https://github.com/tensorflow/tensorflow/issues/100442.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    terminal = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def _parser():
@@ -181,12 +201,17 @@ def _parser():
     command = commands.add_parser("download", help=text, description=text)
     command.set_defaults(command=_download)
 
-    text = "Find the nuclei in H&E images of any size, at 40x (about 0.25 um per pixel)."
-    more = " Writes <stem>_mask.png for each image <stem>.*: 255 in nuclei, 0 elsewhere."
+    text = "Find the nuclei in H&E images, at 40x (about 0.25 um per pixel), and in whole slides."
+    more = (
+        " Writes <stem>_mask.png for each image <stem>.*: 255 in nuclei, 0 elsewhere. For a slide "
+        "writes <stem>.zarr (probabilities and labels, OME-NGFF), <stem>.geojson, <stem>.parquet "
+        "and, last, <stem>.json; interrupted, the same command goes on where it was."
+    )
     command = commands.add_parser("predict", help=text, description=text + more)
     command.set_defaults(command=_predict)
     command.add_argument("model", **model)
-    text = "8-bit colour PNG, TIFF or JPEG, or a folder, for all of these directly in it"
+    text = "8-bit colour PNG, TIFF or JPEG, a slide that OpenSlide opens or a pyramidal TIFF, or a "
+    text += "folder, for all of these directly in it"
     command.add_argument("image", metavar="IMAGE", type=Path, nargs="+", help=text)
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="for the results")
     text = "also write <stem>_probability.tif: float32, 0 to 1"
@@ -200,6 +225,12 @@ def _parser():
     command.add_argument("--augment", action="store_true", help=text)
     text = "nuclei begin at this probability (default: %(default)s)"
     command.add_argument("--threshold", metavar="P", type=probability, default=0.5, help=text)
+    text = "micrometres per pixel of a slide, where the file does not say or is wrong"
+    command.add_argument("--mpp", metavar="UM", type=positive(float), help=text)
+    text = "processes that share the cores for a slide (default: this one)"
+    command.add_argument("--workers", metavar="N", type=positive(int), default=1, help=text)
+    text = "address of a Dask scheduler whose workers predict slides, as in tcp://10.0.0.1:8786"
+    command.add_argument("--scheduler", metavar="ADDRESS", help=text)
 
     text = "Score a model on whole images of MoNuSeg."
     command = commands.add_parser("evaluate", help=text, description=text)
@@ -218,6 +249,17 @@ def probability(text):
     if 0 <= float(text) <= 1:
         return float(text)
     raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+
+
+def positive(kind):
+    """Make a parser of positive numbers of a kind."""
+
+    def number(text):
+        if 0 < kind(text) < float("inf"):
+            return kind(text)
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+
+    return number
 
 
 if __name__ == "__main__":

@@ -11,9 +11,16 @@ from PIL import Image, UnidentifiedImageError
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+"""Of files that are whole slides for certain; TIFFs can be either."""
+
 
 class InputError(ValueError):
     """Something a person can cure: one sentence that names the file and the cure."""
+
+
+class SlideError(InputError):
+    """A slide, or a part of it, that cannot be read; others may be."""
 
 
 @contextmanager
@@ -44,17 +51,68 @@ def whole(path):
     path = Path(path)
     temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        with suppress(OSError):  # nothing to remove, or a file where a folder should be
+            temporary.unlink()
+
+
+@contextmanager
+def writing(path):
+    """Say in one sentence that a file or folder could not be written, where that fails.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    InputError
+        In place of an OSError (full disk, no permission, a folder in the way).
+    """
+    try:
+        yield
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]  # internals of HDF5 follow
         raise InputError(
             f"{path} could not be written ({reason}): free some space or choose another folder."
         ) from error
+
+
+@contextmanager
+def locked(path, what):
+    """Keep a second run away for as long as the block takes, or the process lives.
+
+    Parameters
+    ----------
+    path : Path
+        Of the lock, a file that stays.
+    what : str
+        What is being done.
+
+    Raises
+    ------
+    InputError
+        If another run holds the lock, or the file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"Another run is predicting {what}: wait for it, or choose another folder."
+            ) from None
+    try:
+        yield
     finally:
-        with suppress(OSError):  # nothing to remove, or a file where a folder should be
-            temporary.unlink()
+        lock.release()
 
 
 def find_images(paths):
@@ -74,16 +132,16 @@ def find_images(paths):
     InputError
         If a folder holds no image.
     """
-    images = []
+    images, suffixes = [], IMAGE_SUFFIXES + SLIDE_SUFFIXES
     for path in paths:
         if not path.is_dir():
             images.append(path)
             continue
         # Hidden ones are none: a Mac leaves `._<name>` beside each image that it copies.
         names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        inside = [name for name in names if name.suffix.lower() in IMAGE_SUFFIXES]
+        inside = [name for name in names if name.suffix.lower() in suffixes]
         if not inside:
-            raise InputError(f"{path} holds no PNG, TIFF or JPEG: name another folder.")
+            raise InputError(f"{path} holds no PNG, TIFF, JPEG or slide: name another folder.")
         images.extend(inside)
     return images
 

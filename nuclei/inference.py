@@ -97,14 +97,34 @@ def predict_maps(
             f"window={window} and overlap={overlap} must be multiples of {GRID}, "
             f"{2 * MARGIN} <= overlap < window, and batch_size={batch_size} at least 1."
         )
+    bar = "Windows" if progress else None
+    return over_views(
+        lambda view: _slide(model, view, window, overlap, batch_size, bar), image, augment
+    )
+
+
+def over_views(predicted, image, augment):
+    """Average what is predicted of an image over its 8 flips and quarter turns.
+
+    Parameters
+    ----------
+    predicted : callable
+        Maps an image (H, W, 3) to maps (H, W, C).
+    image : ndarray of uint8, shape (H, W, 3)
+    augment : bool
+        False takes the image as it is, and nothing else.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, C)
+        In [0, 1].
+    """
     views = list(product(range(4), (1, -1))) if augment else [(0, 1)]
-    mean = np.zeros((*image.shape[:2], model.output_shape[-1]), np.float32)
-    for number, (turns, step) in enumerate(views, start=1):
-        view = np.rot90(image, turns)[:, ::step]  # step -1 mirrors
-        bar = f"view {number} of {len(views)}" if progress else None
-        maps = _slide(model, view, window, overlap, batch_size, bar)
-        mean += np.rot90(maps[:, ::step], -turns)
-    mean /= len(views)
+    mean = 0
+    for turns, step in views:
+        maps = predicted(np.rot90(image, turns)[:, ::step])  # step -1 mirrors
+        mean = mean + np.rot90(maps[:, ::step], -turns)
+    mean = mean / np.float32(len(views))
     return np.clip(mean, 0, 1, out=mean)  # the weights may sum to 1.0000001
 
 

@@ -4,8 +4,6 @@ import csv
 import json
 
 import numpy as np
-from scipy import ndimage
-from skimage.measure import approximate_polygon, find_contours, perimeter_crofton
 
 from .stains import STAINS, optical_density
 
@@ -34,28 +32,48 @@ def measure(labels, image, micrometres_per_pixel=MICROMETRES_PER_PIXEL):
         formula; `circularity`, 4 pi area / perimeter^2, 1 for a disc; and `haematoxylin`, the mean
         optical density of that stain (Ruifrok & Johnston, 2001).
     """
-    density = optical_density(image) @ np.linalg.inv(STAINS)[:, 0]
-    rows = []
-    for label, window in enumerate(ndimage.find_objects(labels), start=1):
-        if window is None:
-            continue
-        nucleus = labels[window] == label
-        y, x = np.nonzero(nucleus)
-        corner = [axis.start + 0.5 for axis in window]  # a pixel's middle is half a pixel in
-        area = len(x) * micrometres_per_pixel**2
-        around = perimeter_crofton(np.pad(nucleus, 1)) * micrometres_per_pixel
-        rows.append(
-            {
-                "label": label,
-                "x_um": (x.mean() + corner[1]) * micrometres_per_pixel,
-                "y_um": (y.mean() + corner[0]) * micrometres_per_pixel,
-                "area_um2": area,
-                "perimeter_um": around,
-                "circularity": min(1.0, 4 * np.pi * area / around**2),
-                "haematoxylin": density[window][nucleus].mean(),
-            }
-        )
-    return rows
+    places = np.flatnonzero(labels)
+    owners, width = labels.ravel()[places], labels.shape[1]
+    areas = np.bincount(owners)
+    found = np.flatnonzero(areas)
+
+    def mean(values):
+        return np.bincount(owners, values)[found] / areas[found]
+
+    density = optical_density(image.reshape(-1, 3)[places]) @ np.linalg.inv(STAINS)[:, 0]
+    area = areas[found] * micrometres_per_pixel**2
+    around = _perimeters(labels, len(areas))[found] * micrometres_per_pixel
+    columns = {
+        "label": found,
+        # A pixel's middle is half a pixel in.
+        "x_um": (mean(places % width) + 0.5) * micrometres_per_pixel,
+        "y_um": (mean(places // width) + 0.5) * micrometres_per_pixel,
+        "area_um2": area,
+        "perimeter_um": around,
+        "circularity": np.minimum(1, 4 * np.pi * area / around**2),
+        "haematoxylin": mean(density),
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _perimeters(labels, count):
+    """Perimeter of each label in pixels, by how often lines of four directions cross its border.
+
+    Crofton's formula; lines along diagonals lie closer together by the square root of 2.
+    """
+    padded = np.pad(labels, 1)
+    crossings = np.zeros(count)
+    pairs = {
+        1: ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])),
+        np.sqrt(0.5): ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:])),
+    }
+    for weight, directions in pairs.items():
+        for here, there in directions:
+            border = padded[here] != padded[there]
+            for side in (here, there):
+                crossings += weight * np.bincount(padded[side][border], minlength=count)
+    return np.pi / 8 * crossings
 
 
 def outlines(labels):
@@ -71,17 +89,57 @@ def outlines(labels):
     dict of int to ndarray of float, shape (N, 2)
         For each label a closed ring of x, y in pixels from the top left corner of the image, where
         the middle of the first pixel is at 0.5, 0.5. It runs half-way between the pixels inside and
-        those outside, so it never crosses or touches itself.
+        those outside, clockwise to the eye, and never crosses or touches itself; points in the
+        middle of straight lines and holes are left out.
     """
-    rings = {}
-    for label, window in enumerate(ndimage.find_objects(labels), start=1):
-        if window is None:
-            continue
-        contours = find_contours(np.pad(labels[window] == label, 1).astype(np.float32), 0.5)
-        ring = max(contours, key=len)[:, ::-1]  # the others are around holes
-        ring = approximate_polygon(ring, 1e-6)  # without points in the middle of a straight line
-        rings[label] = ring + [axis.start - 0.5 for axis in window[::-1]]
-    return rings
+    if not labels.any():
+        return {}
+    padded = np.pad(labels, 1)
+    flat, width = padded.ravel(), padded.shape[1]
+    # Sides of pixels where a nucleus ends, walked clockwise, with the nucleus on the right hand:
+    # the top side eastwards, the right one southwards, the bottom one westwards, the left one.
+    ahead, outwards = np.array([1, width, -1, -width]), np.array([-width, 1, width, -1])
+    sides, followers = [], []
+    for side in range(4):
+        pixel = np.flatnonzero((flat > 0) & (flat != np.roll(flat, -outwards[side])))
+        beside = pixel + ahead[side]
+        beyond = beside + outwards[side]
+        right, left = 4 * pixel + (side + 1) % 4, 4 * beyond + (side + 3) % 4
+        goes_on, bends = flat[beside] == flat[pixel], flat[beyond] == flat[pixel]
+        sides.append(4 * pixel + side)
+        followers.append(np.where(goes_on, np.where(bends, left, 4 * beside + side), right))
+    tops = sides[0] // 4
+    first = np.zeros(labels.max() + 1, np.int64)
+    first[flat[tops[::-1]]] = 4 * tops[::-1]  # the top of its first pixel is on its outer border
+    follower = np.zeros(4 * flat.size, np.int32)
+    follower[np.concatenate(sides)] = np.concatenate(followers)
+    steps, ends = _walk(follower, first[first > 0])
+    pixel, side = steps // 4, steps % 4
+    out = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])[side]
+    points = np.stack([pixel % width, pixel // width], axis=1) - 0.5 + 0.5 * out
+    starts = np.r_[0, ends[:-1]].astype(int)
+    before, after = np.arange(len(points)) - 1, np.arange(len(points)) + 1
+    before[starts], after[ends - 1] = ends - 1, starts
+    bends = (points - points[before] != points[after] - points).any(axis=1)
+    return {
+        label: np.concatenate([ring := points[start:end][bends[start:end]], ring[:1]])
+        for label, start, end in zip(np.flatnonzero(first).tolist(), starts, ends, strict=True)
+    }
+
+
+def _walk(follower, starts):
+    """Follow each start around until it comes back; all steps, and where each round ends."""
+    steps, ends = [], []
+    following = memoryview(follower)
+    for start in starts.tolist():
+        step = start
+        while True:
+            steps.append(step)
+            step = following[step]
+            if step == start:
+                break
+        ends.append(len(steps))
+    return np.array(steps, np.int64), np.array(ends, np.int64)
 
 
 def geojson(labels, rows):
@@ -100,19 +158,33 @@ def geojson(labels, rows):
         QuPath's measurements.
     """
     rings = outlines(labels)
-    features = [
-        {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [rings[row["label"]].tolist()]},
-            "properties": {
-                "objectType": "detection",
-                "classification": {"name": "Nucleus"},
-                "measurements": {name: _round(row[name]) for name in COLUMNS},
-            },
-        }
-        for row in rows
-    ]
+    features = [feature(rings[row["label"]], row) for row in rows]
     return json.dumps({"type": "FeatureCollection", "features": features})
+
+
+def feature(ring, row):
+    """Describe one nucleus as GeoJSON.
+
+    Parameters
+    ----------
+    ring : ndarray of float, shape (N, 2)
+        Its outline, as from `outlines`.
+    row : dict
+        As from `measure`.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]},
+        "properties": {
+            "objectType": "detection",
+            "classification": {"name": "Nucleus"},
+            "measurements": {name: _round(row[name]) for name in COLUMNS},
+        },
+    }
 
 
 def write_table(path, rows):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from shapely.geometry import shape
 from skimage.draw import polygon
+from skimage.measure import approximate_polygon, find_contours, perimeter_crofton
 
 from nuclei import shapes, synthetic
 from nuclei.instances import tidy
@@ -119,3 +120,52 @@ def test_table_holds_a_row_for_every_nucleus(tissue, tmp_path):
 def test_a_table_without_nuclei_has_its_heading(tmp_path):
     shapes.write_table(tmp_path / "a.csv", [])
     assert (tmp_path / "a.csv").read_text() == ",".join(shapes.COLUMNS) + "\n"
+
+
+AWKWARD = """
+1.22.33333.4
+..22.3...3.4
+55...3.6.3.4
+5.7..3...344
+555..33333.4
+"""
+
+
+@pytest.fixture(params=["tissue", "awkward", "gaps", "one pixel", "full"])
+def any_labels(request, tissue):
+    """Touching at corners and at the border, rings around others, missing numbers, one pixel."""
+    if request.param == "awkward":
+        rows = AWKWARD.replace(".", "0").split()
+        return np.array([[int(letter) for letter in row] for row in rows], np.int32)
+    if request.param == "one pixel":
+        return np.array([[3]], np.int32)
+    if request.param == "full":
+        return np.full((4, 5), 2, np.int32)
+    labels = tissue[1]
+    return np.where(labels % 3 == 1, labels, 0) if request.param == "gaps" else labels
+
+
+def test_outlines_are_those_of_marching_squares(any_labels):
+    rings = shapes.outlines(any_labels)
+    assert list(rings) == np.unique(any_labels[any_labels > 0]).tolist()
+    for label, ring in rings.items():
+        contours = find_contours(np.pad(any_labels == label, 1).astype(float), 0.5)
+        expected = approximate_polygon(max(contours, key=len)[:, ::-1] - 0.5, 1e-6)
+        assert shape({"type": "Polygon", "coordinates": [ring.tolist()]}).equals(
+            shape({"type": "Polygon", "coordinates": [expected.tolist()]})
+        )
+        assert len(ring) <= len(expected)
+
+
+def test_perimeters_are_those_of_scikit_image(any_labels):
+    image = np.zeros((*any_labels.shape, 3), np.uint8)
+    for row in shapes.measure(any_labels, image, micrometres_per_pixel=1):
+        nucleus = np.pad(any_labels == row["label"], 1)
+        assert row["perimeter_um"] == pytest.approx(perimeter_crofton(nucleus))
+        assert row["area_um2"] == nucleus.sum()
+        centre = np.argwhere(nucleus).mean(axis=0) - 0.5
+        assert (row["y_um"], row["x_um"]) == pytest.approx(tuple(centre))
+
+
+def test_no_nuclei_have_no_outlines():
+    assert shapes.outlines(np.zeros((5, 6), np.int32)) == {}

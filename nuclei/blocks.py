@@ -1,0 +1,291 @@
+"""The blocks of a whole slide: what is done with each, in any process on any machine.
+
+Three steps, each of which reads what the one before it has written to the Zarr:
+
+1. `predict`: the network sees the block and a halo, and every pixel is predicted once.
+2. `find`: nuclei are told apart in the block and its halo, and those whose centre lies in
+   the block are kept, whole, also where they reach into the next one.
+3. `paint`: the label image of the block, with the nuclei that reach into it from its neighbours.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from . import files, inference, instances, runs, shapes
+from .files import SlideError
+from .ngff import CHUNK
+from .quiet import without_greetings
+from .slides import open_slide
+
+HALO = 64
+"""Pixels around a block that are looked at too. The network's zero padding shows less far into its
+window: with 64 at least 99% of nuclei are those of the slide predicted at once, with 32 it is 97%.
+And nuclei whose centre lies in the block may end there: 16 um are more than most are wide."""
+
+TOLERANCE = 8
+"""Nuclei whose centre lies so far outside a block are kept too, so that none is left out where
+two blocks differ on where it is; what is then found twice is dropped by `duplicates`."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process must know to work on a slide.
+
+    Parameters
+    ----------
+    slide : str
+        Path of the slide.
+    resolution : float or None
+        Micrometres per pixel of its finest level, where the file does not say.
+    model : str
+        Name or path, as for `modelzoo.load`.
+    threshold : float
+        Nuclei begin at this probability.
+    augment : bool
+        Average over the 8 flips and quarter turns.
+    zarr : str
+        Folder of the maps and labels.
+    work : str
+        Folder of what is known of each block, while the slide is not finished.
+    """
+
+    slide: str
+    resolution: float | None
+    model: str
+    threshold: float
+    augment: bool
+    zarr: str
+    work: str
+
+    @property
+    def source(self):
+        """The slide, opened once in each process."""
+        return open_slide(self.slide, self.resolution)
+
+    def core(self, block):
+        """Top, left, height and width of a block, given by its row and column."""
+        top, left = (index * CHUNK for index in block)
+        height, width = self.source.shape
+        return top, left, min(CHUNK, height - top), min(CHUNK, width - left)
+
+    def window(self, block):
+        """The same of a block and its halo, as far as the slide goes."""
+        top, left, height, width = self.core(block)
+        rows = max(0, top - HALO), min(self.source.shape[0], top + height + HALO)
+        columns = max(0, left - HALO), min(self.source.shape[1], left + width + HALO)
+        return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
+
+    def predicted(self, block):
+        """The file that says that a block is predicted."""
+        return Path(self.work) / "predicted" / _name(block)
+
+    def found(self, block):
+        """The file of the nuclei of a block."""
+        return Path(self.work) / "nuclei" / f"{_name(block)}.npz"
+
+
+def neighbours(block):
+    """Row and column of the eight blocks around one; some may not exist."""
+    row, column = block
+    around = product((row - 1, row, row + 1), (column - 1, column, column + 1))
+    return [other for other in around if other != block]
+
+
+def predict(job, block):
+    """Predict the maps of a block, unless that was done before.
+
+    Parameters
+    ----------
+    job : Job
+    block : tuple of int
+        Row and column.
+
+    Returns
+    -------
+    str or None
+        What is wrong with this part of the slide, where something is.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read or the result not be written.
+    """
+    if job.predicted(block).exists():
+        return None
+    top, left, height, width = job.core(block)
+    try:
+        image = job.source.read(top - HALO, left - HALO, CHUNK + 2 * HALO, CHUNK + 2 * HALO)
+    except SlideError as error:
+        return str(error)
+    model = load_model(job.model)
+    with _FORWARD:  # the network takes all cores by itself
+        maps = inference.over_views(
+            lambda view: inference.forward(model, view[None])[0], image, job.augment
+        )
+    maps = maps[HALO : HALO + height, HALO : HALO + width]
+    array = _open(f"{job.zarr}/0", "r+")
+    with files.writing(job.zarr):
+        here = slice(top, top + height), slice(left, left + width)
+        array[:, *here] = np.moveaxis(np.rint(255 * maps).astype(np.uint8), -1, 0)
+        job.predicted(block).touch()
+    return None
+
+
+def find(job, block, problems):
+    """Find the nuclei of a block, unless that was done before.
+
+    Parameters
+    ----------
+    job : Job
+    block : tuple of int
+    problems : list of (str or None)
+        What `predict` returned for the block itself, then for its neighbours.
+
+    Returns
+    -------
+    count : int
+        Nuclei whose centre lies in the block or up to `TOLERANCE` beyond.
+    problem : str or None
+        What is wrong with this part of the slide, where something is.
+    """
+    if problems[0]:
+        return 0, problems[0]
+    if job.found(block).exists():
+        with np.load(job.found(block)) as content:
+            return len(content["rows"]), None
+    top, left, height, width = job.window(block)
+    array = _open(f"{job.zarr}/0", "r")
+    maps = np.moveaxis(array[:, top : top + height, left : left + width], 0, -1)
+    labels = instances.separate(maps / np.float32(255), job.threshold)
+    try:
+        image = job.source.read(top, left, height, width)
+    except SlideError as error:
+        return 0, str(error)
+    resolution = job.source.micrometres_per_pixel
+    rows = shapes.measure(labels, image, resolution)
+    for row in rows:
+        row["x_um"] += left * resolution
+        row["y_um"] += top * resolution
+    core_top, core_left, core_height, core_width = (n * resolution for n in job.core(block))
+    slack = TOLERANCE * resolution
+    rows = [
+        row
+        for row in rows
+        if -slack <= row["y_um"] - core_top < core_height + slack
+        and -slack <= row["x_um"] - core_left < core_width + slack
+    ]
+    numbers = np.zeros(labels.max() + 1, np.int32)
+    numbers[[row["label"] for row in rows]] = np.arange(1, len(rows) + 1)
+    labels = numbers[labels]
+    rings = [ring + (left, top) for ring in shapes.outlines(labels).values()]
+    # Where a neighbour is missing the nuclei are not final: a run that repeats it repeats these.
+    path = job.found(block) if not any(problems) else job.found(block).with_suffix(".partly.npz")
+    with files.whole(path) as temporary:
+        np.savez(
+            temporary,
+            rows=np.array([[row[name] for name in shapes.COLUMNS[1:]] for row in rows]),
+            rings=np.concatenate([*rings, np.zeros((0, 2))]),
+            points=np.array([len(ring) for ring in rings], np.int64),
+            runs=runs.encode(labels, top, left),
+        )
+    return len(rows), None
+
+
+def load(job, block):
+    """Load the nuclei of a block.
+
+    Returns
+    -------
+    dict of str to ndarray, or None
+        `rows`, the columns of `shapes.COLUMNS` but the label; `rings`, the points of all outlines,
+        and how many `points` each has, in pixels of the slide as it was read; `runs`, as from
+        `runs.encode`. None where nothing is known of the block.
+    """
+    whole = job.found(block)
+    for path in (whole, whole.with_suffix(".partly.npz")):
+        if path.exists():
+            with np.load(path) as content:
+                return dict(content)
+    return None
+
+
+def duplicates(job, block, own, earlier):
+    """Find the nuclei of a block that are there already.
+
+    Parameters
+    ----------
+    job : Job
+    block : tuple of int
+    own : ndarray of int32, shape (N, 4)
+        Runs of its nuclei.
+    earlier : list of ndarray of int32, shape (M, 4)
+        Runs of nuclei that neighbouring blocks have found and that stay.
+
+    Returns
+    -------
+    ndarray of int
+        Labels of those of which the others cover more than half.
+    """
+    window = job.window(block)
+    others = [clipped for other in earlier if len(clipped := runs.clip(other, *window))]
+    if not others or not len(own):
+        return np.zeros(0, int)
+    taken = runs.paint(np.concatenate(others), *window[2:]) > 0
+    positions, labels = runs.pixels(runs.clip(own, *window), window[3])
+    areas = np.bincount(labels)
+    covered = np.bincount(labels, taken.ravel()[positions], minlength=len(areas))
+    return np.flatnonzero(covered > areas / 2)
+
+
+def paint(job, block, identities):
+    """Write the labels of a block.
+
+    Parameters
+    ----------
+    job : Job
+    block : tuple of int
+    identities : dict of tuple of int to ndarray of uint32, shape (N + 1,)
+        For the block and its neighbours: the number that each nucleus has on the slide, 0 where
+        it is dropped.
+    """
+    top, left, height, width = job.core(block)
+    pieces = []
+    for other, numbers in identities.items():
+        piece = runs.clip(load(job, other)["runs"], top, left, height, width)
+        piece[:, 0] = numbers[piece[:, 0]]
+        pieces.append(piece[piece[:, 0] > 0])
+    with files.writing(job.zarr):
+        array = _open(f"{job.zarr}/labels/nuclei/0", "r+")
+        labels = runs.paint(np.concatenate(pieces), height, width)
+        array[top : top + height, left : left + width] = labels
+
+
+_FORWARD = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _load_model(name):
+    with without_greetings():
+        from . import modelzoo
+    return modelzoo.load(name)
+
+
+def load_model(name):
+    """Load a model once in each process, also where two threads ask for it at once."""
+    with _FORWARD:
+        return _load_model(name)
+
+
+@lru_cache(maxsize=8)
+def _open(path, mode):
+    return zarr.open_array(path, mode=mode)
+
+
+def _name(block):
+    return "{:05d}_{:05d}".format(*block)

@@ -1,0 +1,128 @@
+"""Dask: workers in this process, in others, or on a cluster that is there already."""
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from .files import InputError
+
+
+@contextmanager
+def connect(workers=1, scheduler=None):
+    """Start workers, or find those of a scheduler, and print where the dashboard is.
+
+    Parameters
+    ----------
+    workers : int
+        1 works in this process, with a second thread that finds nuclei while the network
+        predicts the next block; more are processes, which share the cores.
+    scheduler : str, optional
+        Address of a scheduler, as in tcp://10.0.0.1:8786.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    InputError
+        If nothing answers at that address.
+    """
+    import dask
+    import distributed
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    settings = {"distributed.comm.timeouts.connect": "10s"}
+    if not scheduler:
+        settings["distributed.dashboard.link"] = "http://127.0.0.1:{port}/status"
+    with dask.config.set(settings):
+        if scheduler:
+            try:
+                client = distributed.Client(scheduler)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"No Dask scheduler answers at {scheduler} ({error}): start one with "
+                    "`dask scheduler`, or check the address."
+                ) from None
+            client.run(_prepare)
+            owner = client
+        else:
+            owner = _local_cluster(distributed, workers)
+            client = distributed.Client(owner)
+        print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+        try:
+            yield client
+        finally:
+            client.close()
+            owner.close()
+
+
+def collect(found):
+    """Wait for the nuclei of all blocks, with a progress bar.
+
+    Parameters
+    ----------
+    found : dict of distributed.Future to tuple of int
+        Each gives the count of nuclei and a problem, or None, of the block; emptied on the way.
+
+    Returns
+    -------
+    dict of tuple of int to str
+        The problem of each block that has one, in the order of the blocks.
+    """
+    import distributed
+
+    problems, nuclei = {}, 0
+    waiting = distributed.as_completed(list(found))
+    with tqdm(total=len(found), desc="Blocks", unit="block", file=sys.stderr) as bar:
+        for future in waiting:
+            count, problem = _result(future)
+            block = found.pop(future)
+            nuclei += count
+            if problem:
+                problems[block] = problem
+            bar.set_postfix_str(f"{nuclei:,} nuclei")
+            bar.update()
+    return {block: problems[block] for block in sorted(problems)}
+
+
+def wait(client, function, tasks, title):
+    """Call a function with each of many tuples of arguments, with a progress bar."""
+    import distributed
+
+    futures = [client.submit(function, *task, pure=False) for task in tasks]
+    done = distributed.as_completed(futures)
+    for future in tqdm(done, title, len(tasks), leave=False, delay=1, file=sys.stderr):
+        _result(future)
+
+
+def _result(future):
+    import distributed
+
+    try:
+        return future.result()
+    except distributed.KilledWorker:
+        raise InputError(
+            "A worker ended several times at the same block, perhaps for want of memory: "
+            "start fewer workers on a machine; the same command then goes on."
+        ) from None
+
+
+def _local_cluster(distributed, workers):
+    options = {"dashboard_address": "127.0.0.1:8787", "memory_limit": 0}
+    if workers == 1:
+        return distributed.LocalCluster(1, threads_per_worker=2, processes=False, **options)
+    cores = str(max(1, (os.cpu_count() or 1) // workers))
+    # TensorFlow reads these when it is imported, in each of the processes.
+    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
+    environment = {**dict.fromkeys(names, cores), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    options |= {"host": "127.0.0.1", "env": environment}
+    return distributed.LocalCluster(workers, threads_per_worker=1, **options)
+
+
+def _prepare():
+    """Fail early where a worker of a cluster lacks this package."""
+    import nuclei.blocks  # noqa: F401

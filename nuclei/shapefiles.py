@@ -1,0 +1,66 @@
+"""The nuclei of a whole slide as GeoJSON and GeoParquet, written block by block."""
+
+import json
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import blocks, shapes
+
+MEASURES = shapes.COLUMNS[1:]
+
+
+def write(job, identities, geojson, parquet):
+    """Write all nuclei of a slide to two files.
+
+    Parameters
+    ----------
+    job : blocks.Job
+    identities : dict of tuple of int to ndarray of uint32
+        By block, the number of each nucleus on the slide, 0 where it is dropped.
+    geojson : Path
+        Gets a FeatureCollection as from `shapes.geojson`, in pixels of the slide's finest level,
+        as QuPath counts.
+    parquet : Path
+        Gets GeoParquet 1.1: one row a nucleus, its outline in the same pixels as WKB.
+    """
+    columns = [("label", pa.uint32()), *((name, pa.float64()) for name in MEASURES)]
+    # Pixels are in no coordinate system of the Earth, which crs null says.
+    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
+    described = {"version": "1.1.0", "primary_column": "geometry"}
+    described["columns"] = {"geometry": geometry}
+    schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
+    with (
+        open(geojson, "w", encoding="utf-8") as text,
+        pq.ParquetWriter(parquet, schema, compression="zstd") as table,
+    ):
+        text.write('{"type": "FeatureCollection", "features": [')
+        separator = "\n"
+        for block, numbers in identities.items():
+            rows, rings = _nuclei(job, block, numbers)
+            if not rows:
+                continue
+            features = (json.dumps(shapes.feature(*pair)) for pair in zip(rings, rows, strict=True))
+            text.write(separator + ",\n".join(features))
+            separator = ",\n"
+            content = {name: [row[name] for row in rows] for name in shapes.COLUMNS}
+            content["geometry"] = [_well_known_binary(ring) for ring in rings]
+            table.write_table(pa.table(content, schema))
+        text.write("\n]}\n")
+
+
+def _nuclei(job, block, numbers):
+    """The rows and outlines of the nuclei of a block that stay."""
+    content = blocks.load(job, block)
+    rings = np.split(content["rings"] * job.source.scale, np.cumsum(content["points"])[:-1])
+    found = zip(numbers[1:].tolist(), content["rows"].tolist(), rings, strict=False)
+    kept = [(number, row, ring) for number, row, ring in found if number]
+    rows = [dict(zip(shapes.COLUMNS, (number, *row), strict=True)) for number, row, _ in kept]
+    return rows, [np.round(ring, 2) for *_, ring in kept]
+
+
+def _well_known_binary(ring):
+    """A polygon with one ring: byte order, type 3, one ring, its number of points, the points."""
+    return struct.pack("<BIII", 1, 3, 1, len(ring)) + ring.astype("<f8").tobytes()

@@ -1,0 +1,149 @@
+"""Slides: any format, any resolution, tissue told from glass, and what is wrong said in words."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from slide_files import GLASS, aperio, pyramid, tissue
+
+from nuclei.files import SlideError
+from nuclei.slide_formats import is_slide
+from nuclei.slides import Slide, find_tissue
+
+
+@pytest.fixture(scope="module")
+def image():
+    return tissue((700, 900))[0]
+
+
+class TestSlide:
+    def test_any_part_is_read_as_it_is(self, tmp_path, image):
+        slide = Slide(pyramid(tmp_path / "a.tif", image))
+        assert slide.shape == image.shape[:2]
+        assert slide.micrometres_per_pixel == pytest.approx(0.25) and slide.scale == 1
+        np.testing.assert_array_equal(slide.read(200, 300, 333, 270), image[200:533, 300:570])
+
+    def test_beyond_its_border_is_its_mirror_image(self, tmp_path, image):
+        slide = Slide(pyramid(tmp_path / "a.tif", image))
+        expected = np.pad(image, ((28, 100), (28, 60), (0, 0)), mode="reflect")
+        np.testing.assert_array_equal(slide.read(-28, -28, 828, 988), expected)
+
+    def test_an_svs_is_read_by_openslide(self, tmp_path, image):
+        slide = Slide(aperio(tmp_path / "a.svs", image))
+        assert slide.shape == image.shape[:2]
+        assert type(slide._levels).__name__ == "_OpenSlideLevels" and len(slide._levels.sizes) == 2
+        found = slide.read(200, 300, 333, 270).astype(int)
+        assert np.abs(found - image[200:533, 300:570]).mean() < 4  # it is a JPEG
+
+    def test_plain_strips_do(self, tmp_path, image):
+        tifffile.imwrite(tmp_path / "a.tif", image, compression="lzw", photometric="rgb")
+        slide = Slide(tmp_path / "a.tif", 0.25)
+        np.testing.assert_array_equal(slide.read(200, 300, 333, 270), image[200:533, 300:570])
+
+    @pytest.mark.parametrize(("finest", "scale"), [(0.5, 0.5), (0.2, 1.25), (0.1, 2.5)])
+    def test_another_resolution_is_scaled(self, tmp_path, image, finest, scale):
+        size = tuple(round(n * 0.25 / finest) for n in image.shape[1::-1])
+        scanned = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        slide = Slide(pyramid(tmp_path / "a.tif", scanned, resolution=finest, levels=1))
+        assert slide.scale == pytest.approx(scale) and slide.micrometres_per_pixel == 0.25
+        assert np.abs(np.subtract(slide.shape, image.shape[:2])).max() <= 1
+        whole = slide.read(0, 0, *slide.shape).astype(int)
+        assert np.abs(whole - image[: slide.shape[0], : slide.shape[1]]).mean() < 8
+        # Without seams: a part is what the whole has there, and that lies where it lay.
+        part = slide.read(200, 300, 333, 270)
+        np.testing.assert_allclose(part, whole[200:533, 300:570], atol=1)
+
+    @pytest.mark.parametrize(("finest", "level"), [(0.25, 0), (0.126, 1), (0.2, 0), (0.06, 2)])
+    def test_the_level_nearest_to_a_quarter_micrometre_is_read(
+        self, tmp_path, image, finest, level
+    ):
+        assert Slide(pyramid(tmp_path / "a.tif", image, resolution=finest))._level == level
+
+    def test_a_resolution_that_is_given_prevails(self, tmp_path, image):
+        slide = Slide(pyramid(tmp_path / "a.tif", image, resolution=0.25), 0.5)
+        assert slide.scale == 0.5 and slide.shape == (1400, 1800)
+
+    def test_ome_xml_knows_the_resolution(self, tmp_path, image):
+        metadata = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm"}
+        tifffile.imwrite(tmp_path / "a.ome.tif", image, photometric="rgb", metadata=metadata)
+        assert Slide(tmp_path / "a.ome.tif").scale == 0.5
+
+    @pytest.mark.parametrize("resolution", [None, 352.8], ids=["none", "72 dots per inch"])
+    def test_without_a_resolution_it_is_refused(self, tmp_path, image, resolution):
+        path = pyramid(tmp_path / "a.tif", image, resolution=resolution)
+        with pytest.raises(SlideError, match="does not say its resolution.*--mpp 0.25"):
+            Slide(path)
+
+    def test_what_is_wrong_is_said(self, tmp_path, image):
+        tifffile.imwrite(tmp_path / "grey.tif", image[..., 0], tile=(256, 256))
+        (tmp_path / "text.svs").write_text("no slide")
+        cut = aperio(tmp_path / "cut.svs", image).read_bytes()
+        (tmp_path / "cut.svs").write_bytes(cut[: len(cut) // 2])
+        sentences = {
+            "none.svs": "does not exist",
+            "text.svs": "is not a slide that can be read",
+            "grey.tif": "not 8-bit colour",
+            "cut.svs": "is cut short",
+        }
+        for name, sentence in sentences.items():
+            with pytest.raises(SlideError, match=sentence):
+                Slide(tmp_path / name, 0.25)
+
+
+def test_a_damaged_tile_is_an_error_of_its_place(tmp_path, image):
+    for write, suffix in ((pyramid, "tif"), (aperio, "svs")):
+        path = write(tmp_path / f"a.{suffix}", image)
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            offset, length = page.dataoffsets[5], page.databytecounts[5]  # row 1, column 1
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(b"\xff" * length)
+        slide = Slide(path)
+        with pytest.raises(SlideError, match="is damaged"):
+            slide.read(300, 300, 100, 100)
+        assert slide.read(0, 0, 200, 200).shape == (200, 200, 3)
+
+
+def test_only_pyramids_and_very_large_tiffs_are_slides(tmp_path, image, monkeypatch):
+    tifffile.imwrite(tmp_path / "plain.tif", image, photometric="rgb")
+    tifffile.imwrite(tmp_path / "tiles.tif", image, photometric="rgb", tile=(256, 256))
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    assert not any(is_slide(tmp_path / f"{n}.tif") for n in ("plain", "tiles", "broken", "none"))
+    assert is_slide(pyramid(tmp_path / "a.tif", image)) and is_slide(tmp_path / "a.svs")
+    monkeypatch.setattr("nuclei.slide_formats.LARGE", 600_000)
+    assert is_slide(tmp_path / "plain.tif")
+
+
+class TestTissue:
+    def test_it_is_told_from_glass(self, tmp_path):
+        image, _ = tissue((3000, 4000))
+        overview, readable = Slide(pyramid(tmp_path / "a.tif", image)).overview()
+        assert overview.shape == (93, 125, 3) and readable.all()
+        found = find_tissue(overview)
+        true = np.zeros(found.shape, bool)
+        true[:38, :38] = True  # 1200 pixels at 32
+        assert found[true].mean() > 0.97
+        assert found[~true].mean() < 0.02
+
+    def test_an_image_full_of_tissue_is_tissue(self, monuseg):
+        from nuclei import dataset
+
+        for sample in dataset.load("Validation", monuseg):
+            small = Image.fromarray(sample.image).resize((31, 31), Image.Resampling.BOX)
+            assert find_tissue(np.asarray(small)).mean() > 0.95
+
+    def test_glass_with_dust_and_pen_is_not(self):
+        rng = np.random.default_rng(0)
+        glass = np.clip(rng.normal(GLASS, 3, (200, 300, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+        glass[50:53, 60:63] = 40
+        glass[100, :] = 90
+        assert not find_tissue(glass).any()
+
+    def test_what_cannot_be_read_is_said(self, tmp_path, image):
+        path = pyramid(tmp_path / "a.tif", image, levels=1)
+        with open(path, "r+b") as file:
+            file.seek(3000)
+            file.write(b"\xff" * 20_000)
+        _, readable = Slide(path).overview()
+        assert not readable.all()
