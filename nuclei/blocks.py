@@ -126,7 +126,7 @@ def predict(job, block):
     model = load_model(job.model)
     with _FORWARD:  # the network takes all cores by itself
         maps = inference.over_views(
-            lambda view: inference.forward(model, view[None])[0], image, job.augment
+            lambda view, _: inference.forward(model, view[None])[0], image, job.augment
         )
     maps = maps[HALO : HALO + height, HALO : HALO + width]
     array = _open(f"{job.zarr}/0", "r+")

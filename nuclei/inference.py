@@ -97,10 +97,11 @@ def predict_maps(
             f"window={window} and overlap={overlap} must be multiples of {GRID}, "
             f"{2 * MARGIN} <= overlap < window, and batch_size={batch_size} at least 1."
         )
-    bar = "Windows" if progress else None
-    return over_views(
-        lambda view: _slide(model, view, window, overlap, batch_size, bar), image, augment
-    )
+
+    def predicted(view, title):
+        return _slide(model, view, window, overlap, batch_size, title if progress else None)
+
+    return over_views(predicted, image, augment)
 
 
 def over_views(predicted, image, augment):
@@ -109,7 +110,7 @@ def over_views(predicted, image, augment):
     Parameters
     ----------
     predicted : callable
-        Maps an image (H, W, 3) to maps (H, W, C).
+        Maps an image (H, W, 3) and a title, as in "view 3 of 8", to maps (H, W, C).
     image : ndarray of uint8, shape (H, W, 3)
     augment : bool
         False takes the image as it is, and nothing else.
@@ -121,8 +122,9 @@ def over_views(predicted, image, augment):
     """
     views = list(product(range(4), (1, -1))) if augment else [(0, 1)]
     mean = 0
-    for turns, step in views:
-        maps = predicted(np.rot90(image, turns)[:, ::step])  # step -1 mirrors
+    for number, (turns, step) in enumerate(views, start=1):
+        view = np.rot90(image, turns)[:, ::step]  # step -1 mirrors
+        maps = predicted(view, f"view {number} of {len(views)}")
         mean = mean + np.rot90(maps[:, ::step], -turns)
     mean = mean / np.float32(len(views))
     return np.clip(mean, 0, 1, out=mean)  # the weights may sum to 1.0000001

@@ -72,6 +72,39 @@ def open_levels(path):
     return _TiffLevels(path)
 
 
+def write_pyramid(path, image, micrometres_per_pixel=0.25, levels=3, **options):
+    """Write an image as a slide: a tiled TIFF with its coarser levels as SubIFDs.
+
+    Parameters
+    ----------
+    path : str or Path
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    micrometres_per_pixel : float, optional
+        None leaves it out.
+    levels : int
+        Each half as large as the one before.
+    **options
+        Of `tifffile.TiffWriter.write`; by default tiles of 256 pixels, compressed without loss.
+
+    Returns
+    -------
+    str or Path
+        `path`.
+    """
+    import tifffile
+
+    options = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb", **options}
+    known = {}
+    if micrometres_per_pixel:
+        known = {"resolution": (1e4 / micrometres_per_pixel,) * 2, "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(image, subifds=levels - 1, **known, **options)
+        for level in range(1, levels):
+            writer.write(image[:: 2**level, :: 2**level], subfiletype=1, **options)
+    return path
+
+
 class _OpenSlideLevels:
     """What OpenSlide knows."""
 

@@ -1,4 +1,4 @@
-"""Slides for the tests: pyramids of synthetic tissue, as files of several kinds."""
+"""Slides for the tests: of synthetic tissue, and of the kind that OpenSlide reads."""
 
 import numpy as np
 import tifffile
@@ -6,22 +6,6 @@ import tifffile
 from nuclei import synthetic
 
 GLASS = 243
-
-
-def pyramid(path, image, resolution=0.25, levels=3, **options):
-    """Write a tiled TIFF with its coarser levels as SubIFDs, as most scanners' exports have them.
-
-    `resolution` is in micrometres per pixel; None leaves it out.
-    """
-    options = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb", **options}
-    known = {}
-    if resolution:
-        known = {"resolution": (1e4 / resolution,) * 2, "resolutionunit": "CENTIMETER"}
-    with tifffile.TiffWriter(path) as writer:
-        writer.write(image, subifds=levels - 1, **known, **options)
-        for level in range(1, levels):
-            writer.write(image[:: 2**level, :: 2**level], subfiletype=1, **options)
-    return path
 
 
 def aperio(path, image, resolution=0.25):

@@ -216,7 +216,7 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
         ("a x_probability.tif", "a/..", r"x_probability\.tif is one of the images"),
         ("a", "file", "file is a file or may not be written to: "),
         ("a", "file/far/below", "file is a file or may not be written to: "),
-        ("a empty", "out", "empty holds no PNG, TIFF or JPEG: name another folder"),
+        ("a empty", "out", "empty holds no PNG, TIFF, JPEG or slide: name another folder"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_it_begins(

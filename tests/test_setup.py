@@ -15,10 +15,14 @@ DISTRIBUTIONS = {
     "IPython": "jupyter",
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "distributed": "dask",
     "h5py": "keras",
     "jupyter_client": "papermill",
     "nbclient": "papermill",
     "nbformat": "papermill",
+    "numcodecs": "zarr",
+    "openslide": "openslide-python",
+    "psutil": "dask",
     "skimage": "scikit-image",
 }
 

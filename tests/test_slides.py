@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from slide_files import GLASS, aperio, pyramid, tissue
+from slide_files import GLASS, aperio, tissue
 
 from nuclei.files import SlideError
-from nuclei.slide_formats import is_slide
+from nuclei.slide_formats import is_slide, write_pyramid
 from nuclei.slides import Slide, find_tissue
 
 
@@ -18,13 +18,13 @@ def image():
 
 class TestSlide:
     def test_any_part_is_read_as_it_is(self, tmp_path, image):
-        slide = Slide(pyramid(tmp_path / "a.tif", image))
+        slide = Slide(write_pyramid(tmp_path / "a.tif", image))
         assert slide.shape == image.shape[:2]
         assert slide.micrometres_per_pixel == pytest.approx(0.25) and slide.scale == 1
         np.testing.assert_array_equal(slide.read(200, 300, 333, 270), image[200:533, 300:570])
 
     def test_beyond_its_border_is_its_mirror_image(self, tmp_path, image):
-        slide = Slide(pyramid(tmp_path / "a.tif", image))
+        slide = Slide(write_pyramid(tmp_path / "a.tif", image))
         expected = np.pad(image, ((28, 100), (28, 60), (0, 0)), mode="reflect")
         np.testing.assert_array_equal(slide.read(-28, -28, 828, 988), expected)
 
@@ -44,7 +44,9 @@ class TestSlide:
     def test_another_resolution_is_scaled(self, tmp_path, image, finest, scale):
         size = tuple(round(n * 0.25 / finest) for n in image.shape[1::-1])
         scanned = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        slide = Slide(pyramid(tmp_path / "a.tif", scanned, resolution=finest, levels=1))
+        slide = Slide(
+            write_pyramid(tmp_path / "a.tif", scanned, micrometres_per_pixel=finest, levels=1)
+        )
         assert slide.scale == pytest.approx(scale) and slide.micrometres_per_pixel == 0.25
         assert np.abs(np.subtract(slide.shape, image.shape[:2])).max() <= 1
         whole = slide.read(0, 0, *slide.shape).astype(int)
@@ -57,10 +59,13 @@ class TestSlide:
     def test_the_level_nearest_to_a_quarter_micrometre_is_read(
         self, tmp_path, image, finest, level
     ):
-        assert Slide(pyramid(tmp_path / "a.tif", image, resolution=finest))._level == level
+        assert (
+            Slide(write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=finest))._level
+            == level
+        )
 
     def test_a_resolution_that_is_given_prevails(self, tmp_path, image):
-        slide = Slide(pyramid(tmp_path / "a.tif", image, resolution=0.25), 0.5)
+        slide = Slide(write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=0.25), 0.5)
         assert slide.scale == 0.5 and slide.shape == (1400, 1800)
 
     def test_ome_xml_knows_the_resolution(self, tmp_path, image):
@@ -70,7 +75,7 @@ class TestSlide:
 
     @pytest.mark.parametrize("resolution", [None, 352.8], ids=["none", "72 dots per inch"])
     def test_without_a_resolution_it_is_refused(self, tmp_path, image, resolution):
-        path = pyramid(tmp_path / "a.tif", image, resolution=resolution)
+        path = write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=resolution)
         with pytest.raises(SlideError, match="does not say its resolution.*--mpp 0.25"):
             Slide(path)
 
@@ -91,7 +96,7 @@ class TestSlide:
 
 
 def test_a_damaged_tile_is_an_error_of_its_place(tmp_path, image):
-    for write, suffix in ((pyramid, "tif"), (aperio, "svs")):
+    for write, suffix in ((write_pyramid, "tif"), (aperio, "svs")):
         path = write(tmp_path / f"a.{suffix}", image)
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
@@ -110,7 +115,7 @@ def test_only_pyramids_and_very_large_tiffs_are_slides(tmp_path, image, monkeypa
     tifffile.imwrite(tmp_path / "tiles.tif", image, photometric="rgb", tile=(256, 256))
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     assert not any(is_slide(tmp_path / f"{n}.tif") for n in ("plain", "tiles", "broken", "none"))
-    assert is_slide(pyramid(tmp_path / "a.tif", image)) and is_slide(tmp_path / "a.svs")
+    assert is_slide(write_pyramid(tmp_path / "a.tif", image)) and is_slide(tmp_path / "a.svs")
     monkeypatch.setattr("nuclei.slide_formats.LARGE", 600_000)
     assert is_slide(tmp_path / "plain.tif")
 
@@ -118,7 +123,7 @@ def test_only_pyramids_and_very_large_tiffs_are_slides(tmp_path, image, monkeypa
 class TestTissue:
     def test_it_is_told_from_glass(self, tmp_path):
         image, _ = tissue((3000, 4000))
-        overview, readable = Slide(pyramid(tmp_path / "a.tif", image)).overview()
+        overview, readable = Slide(write_pyramid(tmp_path / "a.tif", image)).overview()
         assert overview.shape == (93, 125, 3) and readable.all()
         found = find_tissue(overview)
         true = np.zeros(found.shape, bool)
@@ -141,7 +146,7 @@ class TestTissue:
         assert not find_tissue(glass).any()
 
     def test_what_cannot_be_read_is_said(self, tmp_path, image):
-        path = pyramid(tmp_path / "a.tif", image, levels=1)
+        path = write_pyramid(tmp_path / "a.tif", image, levels=1)
         with open(path, "r+b") as file:
             file.seek(3000)
             file.write(b"\xff" * 20_000)

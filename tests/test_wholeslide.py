@@ -15,10 +15,11 @@ import shapely
 import tifffile
 import zarr
 from matching_reference import share_matched
-from slide_files import painted, pyramid, tissue
+from slide_files import painted, tissue
 
 from nuclei import ROOT, blocks, files, inference, instances, modelzoo, networks, wholeslide
 from nuclei.files import InputError
+from nuclei.slide_formats import write_pyramid
 from nuclei.slides import open_slide
 
 
@@ -57,7 +58,7 @@ def labels():
 
 @pytest.fixture
 def slide(tmp_path, labels):
-    return pyramid(tmp_path / "slide.tif", painted(labels))
+    return write_pyramid(tmp_path / "slide.tif", painted(labels))
 
 
 def results(out):
@@ -149,7 +150,7 @@ class TestResults:
 
     def test_outlines_are_in_pixels_of_the_finest_level(self, red, tmp_path, labels):
         twice = painted(labels)[:600, :600].repeat(2, axis=0).repeat(2, axis=1)
-        path = pyramid(tmp_path / "slide.tif", twice, resolution=0.125)
+        path = write_pyramid(tmp_path / "slide.tif", twice, micrometres_per_pixel=0.125)
         wholeslide.predict("red", path, tmp_path / "out")
         found = results(tmp_path / "out")
         assert found["labels"][0].shape == (600, 600)
@@ -160,7 +161,7 @@ class TestResults:
         np.testing.assert_allclose(box, expected, atol=6)
 
     def test_a_slide_of_glass_has_no_nuclei(self, red, tmp_path):
-        path = pyramid(tmp_path / "slide.tif", np.full((700, 900, 3), 243, np.uint8))
+        path = write_pyramid(tmp_path / "slide.tif", np.full((700, 900, 3), 243, np.uint8))
         report = wholeslide.predict("red", path, tmp_path / "out")
         assert (report.blocks, report.nuclei, report.problems) == (0, 0, {})
         assert json.loads((tmp_path / "out" / "slide.geojson").read_text())["features"] == []
@@ -271,7 +272,7 @@ def command(*arguments):
 @pytest.mark.tensorflow
 class TestProcesses:
     def test_killed_at_any_moment_it_goes_on_to_the_same_result(self, small, tmp_path):
-        path = pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
+        path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
         first = command(small, path, "--out", tmp_path / "out")
         for _ in range(600):
             if len(list((tmp_path / "out").glob("slide.work/predicted/*"))) >= 2:
@@ -297,7 +298,7 @@ def test_nuclei_of_real_tissue_are_those_of_the_image_predicted_whole(monuseg, t
 
     sample = dataset.load("Validation", monuseg)[0].image
     image = np.pad(sample, ((0, 500), (0, 500), (0, 0)), mode="symmetric")
-    path = pyramid(tmp_path / "slide.tif", image)
+    path = write_pyramid(tmp_path / "slide.tif", image)
     wholeslide.predict("unet_instances", path, tmp_path / "out")
     found = zarr.open_array(tmp_path / "out" / "slide.zarr/labels/nuclei/0")[:].astype(np.int32)
     # All at once, and mirrored as far beyond its border.

@@ -24,7 +24,7 @@ DOWNLOAD = "`.venv/bin/python -m nuclei download`"
 
 
 def notebooks():
-    """Every notebook, in reading order: patches, then each network, then their comparison."""
+    """Every notebook, in reading order: patches, each network, whole slides, then a comparison."""
     found = [Path(f"{FIRST}.ipynb"), *sorted(Path("notebooks").glob("*.ipynb"))]
     return sorted(found, key=lambda path: path.stem == LAST)
 

@@ -1,0 +1,143 @@
+"""Whole slides: throughput against the bare network, memory, and two processes against one.
+
+    python benchmarks/whole_slide.py [--side 8192] [--tissue 0.5] [--model unet]
+
+The slide is a disc of tissue on glass, JPEG tiles of 256 pixels in three levels: MoNuSeg training
+images where they are at hand, else synthetic tissue, mirrored to and fro.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tifffile
+
+ROOT = Path(__file__).resolve().parents[1]
+GLASS, TILE = 243, 256
+
+
+def make_slide(path, side, share):
+    """Write a slide, tile by tile."""
+    from nuclei import dataset
+
+    pictures = [sample.image for sample in dataset.load("Training", None)[:4]]
+    rows = np.concatenate([np.concatenate(pictures[:2], 1), np.concatenate(pictures[-2:], 1)])
+    period = np.pad(rows[:1024, :2048], ((0, 1024), (0, 0), (0, 0)), mode="symmetric")
+    radius = side * np.sqrt(share / np.pi)
+
+    def tiles(level):
+        pattern, length = period[:: 2**level, :: 2**level], -(-side // 2**level)
+        glass = np.full((TILE, TILE, 3), GLASS, np.uint8)
+        for top in range(0, length, TILE):
+            for left in range(0, length, TILE):
+                place = (np.array([top, left]) + TILE / 2) * 2**level - side / 2
+                rows, columns = top % len(pattern), left % len(pattern)
+                part = pattern[rows : rows + TILE, columns : columns + TILE]
+                yield part if np.hypot(*place) < radius else glass
+
+    options = {"tile": (TILE, TILE), "compression": "jpeg", "photometric": "rgb", "dtype": np.uint8}
+    options["compressionargs"] = {"level": 85}
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        known = {"resolution": (40000, 40000), "resolutionunit": "CENTIMETER", "subifds": 2}
+        writer.write(tiles(0), shape=(side, side, 3), **known, **options)
+        for level in (1, 2):
+            shape = (-(-side // 2**level),) * 2 + (3,)
+            writer.write(tiles(level), shape=shape, subfiletype=1, **options)
+
+
+def run(arguments, environment=None):
+    """Run the command; its seconds of work and the most memory of all its processes, in GB."""
+    out = Path(arguments[arguments.index("--out") + 1])
+    command = [sys.executable, "-m", "nuclei", "predict", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    most = 0
+
+    def watch():
+        nonlocal most
+        while process.poll() is None:
+            try:
+                parent = psutil.Process(process.pid)
+                family = [parent, *parent.children(recursive=True)]
+                most = max(most, sum(one.memory_info().rss for one in family))
+            except psutil.Error:
+                pass
+            time.sleep(0.2)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    process.wait()
+    watcher.join()
+    report = json.loads(next(out.glob("*.json")).read_text())
+    return report, most / 1e9
+
+
+def bare_seconds(model_name, path, blocks_with_tissue):
+    """Seconds of one forward pass over the window of a block, in a fresh process."""
+    code = f"""
+import time, numpy as np
+from nuclei import blocks, inference, modelzoo
+from nuclei.slides import Slide
+slide, model = Slide({str(path)!r}), modelzoo.load({model_name!r})
+side, middle = blocks.CHUNK + 2 * blocks.HALO, slide.shape[0] // 2
+windows = [slide.read(middle + 300 * i, middle, side, side) for i in range(6)]
+inference.forward(model, windows[0][None])
+times = []
+for _ in range({max(1, min(4, blocks_with_tissue // 6))}):
+    for window in windows:
+        start = time.perf_counter()
+        inference.forward(model, window[None])
+        times.append(time.perf_counter() - start)
+print(np.mean(times))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=6144, help="pixels (default: %(default)s)")
+    parser.add_argument("--tissue", type=float, default=0.4, help="share (default: %(default)s)")
+    parser.add_argument("--model", default="unet", help="default: %(default)s")
+    parser.add_argument("--processes", action="store_true", help="also two processes against one")
+    options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slide.tif"
+        make_slide(path, options.side, options.tissue)
+        print(f"slide of {options.side} pixels a side, {path.stat().st_size / 1e6:.0f} MB")
+        report, memory = run([options.model, str(path), "--out", f"{folder}/one"])
+        count, seconds = report["blocks"], report["seconds"]
+        bare = bare_seconds(options.model, path, count)
+        print(
+            f"{count} blocks and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
+            f"{seconds / count:.2f} s a block; bare network {bare:.2f} s: "
+            f"{bare * count / seconds:.0%} of its throughput; memory {memory:.2f} GB"
+        )
+        if options.processes:
+            single = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
+            single["OMP_NUM_THREADS"] = "1"
+            alone, _ = run([options.model, str(path), "--out", f"{folder}/a"], single)
+            two, memory = run(
+                [options.model, str(path), "--out", f"{folder}/b", "--workers", "2"], single
+            )
+            ratio = alone["seconds"] / two["seconds"]
+            print(
+                f"one single-threaded process {alone['seconds']:.0f} s, two {two['seconds']:.0f} s:"
+                f" {ratio:.2f} times; memory of two {memory:.2f} GB"
+            )
+
+
+if __name__ == "__main__":
+    main()
