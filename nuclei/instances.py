@@ -62,7 +62,7 @@ def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
     peaks = local_maxima(np.pad(height, 1, constant_values=-1))[1:-1, 1:-1]
     # Connected by sides, not corners, as in the watershed. Every piece of the mask has a peak.
     markers, count = ndimage.label(peaks)
-    basins = watershed(-height, markers, mask=inside)
+    basins = _flood(height, markers, inside)
     tops = np.zeros(count + 1)
     tops[markers] = height
     return tidy(_join(basins, height, tops.tolist(), depth)[basins], smallest)
@@ -138,11 +138,22 @@ def tidy(labels, smallest=30):
     largest = np.zeros(labels.max() + 1, np.intp)
     largest[names[smaller_first]] = smaller_first  # the last one stays
     one_piece = np.where(largest[names] == np.arange(len(names)), names, 0)[pieces]
-    whole = _fill_holes_of_one(one_piece)
-    large = np.bincount(whole.ravel()) >= smallest
+    large = np.bincount(one_piece.ravel()) >= smallest
     large[0] = False
-    # What was removed may leave a hole in what lies around it.
-    return _fill_holes_of_one(np.where(large, np.cumsum(large), 0).astype(np.int32)[whole])
+    # Last, as what was removed may leave a hole in what lies around it.
+    return _fill_holes_of_one(np.where(large, np.cumsum(large), 0).astype(np.int32)[one_piece])
+
+
+def _flood(height, markers, inside):
+    """Give each pixel to the peak that it belongs to; only pieces with several need a watershed."""
+    pieces, count = ndimage.label(inside)
+    places = np.flatnonzero(markers)
+    numbers, owners = markers.ravel()[places], pieces.ravel()[places]
+    lowest, highest = np.full(count + 1, markers.size), np.zeros(count + 1, np.int32)
+    np.minimum.at(lowest, owners, numbers)
+    np.maximum.at(highest, owners, numbers)
+    alone = np.where(lowest == highest, highest, 0)[pieces]
+    return alone + watershed(-height, markers, mask=inside & (alone == 0))
 
 
 def _join(basins, height, tops, depth):

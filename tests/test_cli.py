@@ -12,7 +12,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from nuclei import ROOT, dataset, download, inference, modelzoo, synthetic
+from nuclei import (
+    ROOT,
+    dataset,
+    download,
+    inference,
+    modelzoo,
+    slide_formats,
+    synthetic,
+    wholeslide,
+)
 from nuclei.__main__ import main
 from nuclei.files import InputError
 
@@ -399,3 +408,40 @@ def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels):
     assert done.returncode == 0 and done.stdout == "1 of 1 masks written to out.\n"
     assert all(line.startswith("Predicting") for line in done.stderr.splitlines() if line)
     assert read(here / "out" / "a_mask.png").shape == (30, 41)
+
+
+def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeypatch):
+    asked = {}
+
+    def watched(model, path, out, **options):
+        asked.update(options, model=model, path=path, out=out)
+        place = {"x 0 to 9, y 0 to 9": "a.svs is damaged"} if path.suffix == ".svs" else {}
+        return wholeslide.Report(blocks=7, nuclei=1234, problems=place, seconds=1.0)
+
+    monkeypatch.setattr(wholeslide, "predict", watched)
+    save(here / "in" / "plain.png", pixels)
+    slide_formats.write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
+    words = ("--mpp", "0.5", "--workers", "2", "--threshold", "0.4")
+    code, output, _ = predict(capsys, "in", *words)
+    assert code == 0 and "1,234 nuclei in 7 blocks written to out/b.zarr" in output
+    assert "1 of 1 masks written" in output
+    assert asked["path"].name == "b.tif" and asked["micrometres_per_pixel"] == 0.5
+    assert asked["workers"] == 2 and asked["threshold"] == 0.4 and asked["scheduler"] is None
+    (here / "a.svs").touch()
+    code, output, errors = predict(capsys, "a.svs")
+    assert code == 1 and "Left out: x 0 to 9, y 0 to 9: a.svs is damaged" in errors
+
+
+def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsys):
+    (here / "a.svs").write_text("no slide")
+    save(here / "plain.png", pixels)
+    code, output, errors = predict(capsys, "a.svs", "plain.png")
+    assert code == 1 and "1 of 1 masks written" in output
+    assert errors.startswith(f"{here / 'a.svs'} is not a slide that can be read")
+
+
+@pytest.mark.parametrize("option", [("--mpp", "0"), ("--workers", "-1"), ("--workers", "many")])
+def test_numbers_of_slides_are_positive(here, capsys, option):
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "red", "a.svs", "--out", "out", *option])
+    assert ended.value.code == 2 and option[0] in capsys.readouterr().err

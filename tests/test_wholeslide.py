@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -289,6 +290,30 @@ class TestProcesses:
         assert "Dask dashboard: http" in progress and "Blocks: 100%" in progress
         wholeslide.predict(small, path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+
+@pytest.mark.tensorflow
+class TestScheduler:
+    def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+        path = write_pyramid(tmp_path / "slide.tif", tissue()[0])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        done = subprocess.run(
+            [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
+            env={**os.environ, "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "nuclei in 4 blocks written" in done.stdout
+        wholeslide.predict(small, path, tmp_path / "again")
+        assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+    def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path):
+        with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
+            wholeslide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 
 
 @pytest.mark.tensorflow
