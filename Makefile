@@ -26,7 +26,7 @@ run: setup ## execute every notebook; copies, graphs and a results table go to r
 	@$(NOTEBOOKS) run
 
 test: setup lint ## run the tests; those on real data need MONUSEG_DIR
-	@$(VENV_PYTHON) -m pytest
+	@$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +54,11 @@ def make_slide(path, side, share):
             writer.write(tiles(level), shape=shape, subfiletype=1, **options)
 
 
-def run(arguments, environment=None):
+def run(arguments):
     """Run the command; its seconds of work and the most memory of all its processes, in GB."""
     out = Path(arguments[arguments.index("--out") + 1])
     command = [sys.executable, "-m", "nuclei", "predict", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     most = 0
 
@@ -78,6 +79,25 @@ def run(arguments, environment=None):
     watcher.join()
     report = json.loads(next(out.glob("*.json")).read_text())
     return report, most / 1e9
+
+
+@contextmanager
+def workers(count):
+    """A Dask scheduler and workers of one thread each, as processes; gives its address."""
+    threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **dict.fromkeys(threads, "1")}
+    address, dask = "tcp://127.0.0.1:8799", [sys.executable, "-m", "dask"]
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "8799", "--no-dashboard"]
+    worker = [*dask, "worker", address, "--nthreads", "1", "--no-dashboard"]
+    processes = [subprocess.Popen(words, **quiet) for words in (scheduler, *[worker] * count)]
+    try:
+        yield address
+    finally:
+        for process in processes[::-1]:
+            process.terminate()
+        for process in processes:
+            process.wait()
 
 
 def bare_seconds(model_name, path, blocks_with_tissue):
@@ -126,16 +146,15 @@ def main():
             f"{bare * count / seconds:.0%} of its throughput; memory {memory:.2f} GB"
         )
         if options.processes:
-            single = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
-            single["OMP_NUM_THREADS"] = "1"
-            alone, _ = run([options.model, str(path), "--out", f"{folder}/a"], single)
-            two, memory = run(
-                [options.model, str(path), "--out", f"{folder}/b", "--workers", "2"], single
-            )
-            ratio = alone["seconds"] / two["seconds"]
+            seconds = []
+            for count in (1, 2):
+                with workers(count) as address:
+                    out = f"{folder}/{count}"
+                    words = [options.model, str(path), "--out", out, "--scheduler", address]
+                    seconds.append(run(words)[0]["seconds"])
             print(
-                f"one single-threaded process {alone['seconds']:.0f} s, two {two['seconds']:.0f} s:"
-                f" {ratio:.2f} times; memory of two {memory:.2f} GB"
+                f"one single-threaded process {seconds[0]:.0f} s, two {seconds[1]:.0f} s: "
+                f"{seconds[0] / seconds[1]:.2f} times"
             )
 
 

@@ -124,10 +124,10 @@ def predict(job, block):
     except SlideError as error:
         return str(error)
     model = load_model(job.model)
-    with _FORWARD:  # the network takes all cores by itself
-        maps = inference.over_views(
-            lambda view, _: inference.forward(model, view[None])[0], image, job.augment
-        )
+    # In two threads at once: what one leaves of the cores the other takes.
+    maps = inference.over_views(
+        lambda view, _: inference.forward(model, view[None])[0], image, job.augment
+    )
     maps = maps[HALO : HALO + height, HALO : HALO + width]
     array = _open(f"{job.zarr}/0", "r+")
     with files.writing(job.zarr):
@@ -266,20 +266,22 @@ def paint(job, block, identities):
         array[top : top + height, left : left + width] = labels
 
 
-_FORWARD = threading.Lock()
+def load_model(name):
+    """Load a model once in each process, also where two threads ask for it at once."""
+    with _LOADING:
+        return _load_model(name)
+
+
+_LOADING = threading.Lock()
 
 
 @lru_cache(maxsize=1)
 def _load_model(name):
     with without_greetings():
         from . import modelzoo
-    return modelzoo.load(name)
-
-
-def load_model(name):
-    """Load a model once in each process, also where two threads ask for it at once."""
-    with _FORWARD:
-        return _load_model(name)
+    model = modelzoo.load(name)
+    inference.forward(model, np.zeros((1, 64, 64, 3), np.uint8))  # Keras compiles in one thread
+    return model
 
 
 @lru_cache(maxsize=8)

@@ -17,8 +17,8 @@ def connect(workers=1, scheduler=None):
     Parameters
     ----------
     workers : int
-        1 works in this process, with a second thread that finds nuclei while the network
-        predicts the next block; more are processes, which share the cores.
+        1 works in this process, in two threads, so that finding nuclei does not hold up the
+        network; more are processes, which share the cores.
     scheduler : str, optional
         Address of a scheduler, as in tcp://10.0.0.1:8786.
 
