@@ -157,8 +157,7 @@ def find(job, block, problems):
     if problems[0]:
         return 0, problems[0]
     if job.found(block).exists():
-        with np.load(job.found(block)) as content:
-            return len(content["rows"]), None
+        return len(load(job, block, "points")[0]), None
     top, left, height, width = job.window(block)
     array = _open(f"{job.zarr}/0", "r")
     maps = np.moveaxis(array[:, top : top + height, left : left + width], 0, -1)
@@ -197,22 +196,26 @@ def find(job, block, problems):
     return len(rows), None
 
 
-def load(job, block):
-    """Load the nuclei of a block.
+def load(job, block, *names):
+    """Load what is known of the nuclei of a block.
+
+    Parameters
+    ----------
+    job : Job
+    block : tuple of int
+    *names : str
+        "rows", the columns of `shapes.COLUMNS` but the label; "rings", the points of all outlines
+        in pixels of the slide as it was read, and "points", how many each has; "runs", as from
+        `runs.encode`.
 
     Returns
     -------
-    dict of str to ndarray, or None
-        `rows`, the columns of `shapes.COLUMNS` but the label; `rings`, the points of all outlines,
-        and how many `points` each has, in pixels of the slide as it was read; `runs`, as from
-        `runs.encode`. None where nothing is known of the block.
+    list of ndarray
+        One for each name.
     """
-    whole = job.found(block)
-    for path in (whole, whole.with_suffix(".partly.npz")):
-        if path.exists():
-            with np.load(path) as content:
-                return dict(content)
-    return None
+    path = job.found(block)
+    with np.load(path if path.exists() else path.with_suffix(".partly.npz")) as content:
+        return [content[name] for name in names]
 
 
 def duplicates(job, block, own, earlier):
@@ -257,7 +260,8 @@ def paint(job, block, identities):
     top, left, height, width = job.core(block)
     pieces = []
     for other, numbers in identities.items():
-        piece = runs.clip(load(job, other)["runs"], top, left, height, width)
+        (piece,) = load(job, other, "runs")
+        piece = runs.clip(piece, top, left, height, width)
         piece[:, 0] = numbers[piece[:, 0]]
         pieces.append(piece[piece[:, 0] > 0])
     with files.writing(job.zarr):

@@ -1,5 +1,6 @@
 """Dask: workers in this process, in others, or on a cluster that is there already."""
 
+import importlib
 import logging
 import os
 import sys
@@ -29,7 +30,7 @@ def connect(workers=1, scheduler=None):
     Raises
     ------
     InputError
-        If nothing answers at that address.
+        If nothing answers at that address, or its workers cannot do this.
     """
     import dask
     import distributed
@@ -47,13 +48,14 @@ def connect(workers=1, scheduler=None):
                     f"No Dask scheduler answers at {scheduler} ({error}): start one with "
                     "`dask scheduler`, or check the address."
                 ) from None
-            client.run(_prepare)
             owner = client
         else:
             owner = _local_cluster(distributed, workers)
             client = distributed.Client(owner)
-        print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
         try:
+            if scheduler:
+                _check_workers(client, scheduler)
+            print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
             yield client
         finally:
             client.close()
@@ -123,6 +125,22 @@ def _local_cluster(distributed, workers):
     return distributed.LocalCluster(workers, threads_per_worker=1, **options)
 
 
-def _prepare():
-    """Fail early where a worker of a cluster lacks this package."""
-    import nuclei.blocks  # noqa: F401
+def _check_workers(client, scheduler):
+    """Fail early where a cluster has no workers, or these lack this package."""
+    try:
+        client.wait_for_workers(1, timeout=60)
+        client.run(_import_blocks)
+    except TimeoutError:
+        raise InputError(
+            f"The scheduler at {scheduler} has had no workers for a minute: start some with "
+            f"`dask worker {scheduler}`."
+        ) from None
+    except ImportError as error:
+        raise InputError(
+            f"The workers at {scheduler} cannot import this package ({error}): start them with "
+            "this repository as the current folder or in PYTHONPATH."
+        ) from None
+
+
+def _import_blocks():
+    importlib.import_module("nuclei.blocks")

@@ -53,9 +53,9 @@ def write(job, identities, geojson, parquet):
 
 def _nuclei(job, block, numbers):
     """The rows and outlines of the nuclei of a block that stay."""
-    content = blocks.load(job, block)
-    rings = np.split(content["rings"] * job.source.scale, np.cumsum(content["points"])[:-1])
-    found = zip(numbers[1:].tolist(), content["rows"].tolist(), rings, strict=False)
+    rows, rings, points = blocks.load(job, block, "rows", "rings", "points")
+    rings = np.split(rings * job.source.scale, np.cumsum(points)[:-1])
+    found = zip(numbers[1:].tolist(), rows.tolist(), rings, strict=False)
     kept = [(number, row, ring) for number, row, ring in found if number]
     rows = [dict(zip(shapes.COLUMNS, (number, *row), strict=True)) for number, row, _ in kept]
     return rows, [np.round(ring, 2) for *_, ring in kept]

@@ -218,10 +218,9 @@ def _number(job, todo):
     """
     identities, kept, count = {}, {}, 0
     for block in tqdm(todo, desc="Numbering", unit="block", leave=False, delay=1):
-        content = blocks.load(job, block)
-        own, total = content["runs"], len(content["rows"])
+        own, points = blocks.load(job, block, "runs", "points")
         earlier = [kept[other] for other in blocks.neighbours(block) if other in kept]
-        stays = np.ones(total + 1, bool)
+        stays = np.ones(len(points) + 1, bool)
         stays[0] = False
         stays[blocks.duplicates(job, block, own, earlier)] = False
         identities[block] = np.where(stays, count + np.cumsum(stays), 0).astype(np.uint32)

@@ -35,7 +35,7 @@ class Red:
     def predict_on_batch(self, batch):
         self.calls += 1
         if self.ends_at and self.calls >= self.ends_at:
-            raise KeyboardInterrupt if self.ends_at < 0 else OSError(errno.ENOSPC, "disk is full")
+            raise OSError(errno.ENOSPC, "disk is full")
         return batch[..., :1] / np.float32(255)
 
 
