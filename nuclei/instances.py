@@ -3,9 +3,6 @@
 import cv2
 import numpy as np
 from scipy import ndimage
-from skimage.measure import label
-from skimage.morphology import local_maxima
-from skimage.segmentation import watershed
 
 DEPTH = 1.0
 """How far, in pixels, a saddle must lie below a peak of the distance to the background."""
@@ -19,9 +16,12 @@ LARGEST_HOLE = 500
 VERTICAL, HORIZONTAL = (np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])
 """Neighbouring pixels: an image indexed by the first of a pair lies beside the second."""
 
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""A pixel and its four sides."""
+
 
 def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
-    """Tell touching nuclei apart by marker-controlled watershed on a distance to their borders.
+    """Tell touching nuclei apart by a watershed of a distance to their borders.
 
     Nuclei are round, so where two touch there is a waist: the distance has a peak in each nucleus
     and a saddle between them. Every peak that stands out becomes one nucleus (Malpica et al.,
@@ -57,15 +57,18 @@ def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
         depth = DEPTH if depth is None else depth
     else:
         distance, depth = maps[..., 1], RELATIVE_DEPTH if depth is None else depth
-    height = np.where(inside, ndimage.gaussian_filter(distance, smoothing), -1)
-    # With a rim, for peaks at the border of the image.
-    peaks = local_maxima(np.pad(height, 1, constant_values=-1))[1:-1, 1:-1]
-    # Connected by sides, not corners, as in the watershed. Every piece of the mask has a peak.
-    markers, count = ndimage.label(peaks)
-    basins = _flood(height, markers, inside)
-    tops = np.zeros(count + 1)
-    tops[markers] = height
-    return tidy(_join(basins, height, tops.tolist(), depth)[basins], smallest)
+    if smoothing:
+        distance = np.ascontiguousarray(distance, np.float32)
+        distance = cv2.GaussianBlur(distance, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT)
+    height = np.where(inside, distance, np.float32(-1))
+    basins, tops = _climb(height)
+    owners = _join(basins, height, tops, depth)
+    areas = np.bincount(owners, np.bincount(basins.ravel(), minlength=len(owners)))
+    large = areas >= smallest
+    large[0] = False
+    numbers = np.where(large, np.cumsum(large), 0).astype(np.int32)
+    # Last, as what was left out may leave a hole in what lies around it.
+    return _fill_holes_of_one(numbers[owners][basins])
 
 
 def targets(labels):
@@ -114,46 +117,38 @@ def relative_distance(labels):
     return relative
 
 
-def tidy(labels, smallest=30):
-    """Give every nucleus one piece without holes of its own, and number them from 1.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (H, W)
-        0 = background, any other number one nucleus.
-    smallest : int
-        What has fewer pixels is removed.
+def _climb(height):
+    """Follow every pixel of a nucleus uphill, by the steepest of its four sides, to a peak.
 
     Returns
     -------
-    ndarray of int32, shape (H, W)
-        0 = background, 1..N = one nucleus each, in the order of their labels: the largest piece of
-        it, connected by sides, with background in its holes filled.
+    basins : ndarray of int32, shape (H, W)
+        The peak that each pixel leads to, numbered from 1; 0 where the height is negative. What
+        leads to one peak is in one piece.
+    tops : list of float
+        Height of each peak, after one for 0. A plain may have several, which `_join` joins.
     """
-    pieces = label(labels, connectivity=1)
-    sizes = np.bincount(pieces.ravel())
-    names = np.zeros(len(sizes), labels.dtype)
-    names[pieces] = labels
-    smaller_first = np.argsort(sizes, kind="stable")
-    largest = np.zeros(labels.max() + 1, np.intp)
-    largest[names[smaller_first]] = smaller_first  # the last one stays
-    one_piece = np.where(largest[names] == np.arange(len(names)), names, 0)[pieces]
-    large = np.bincount(one_piece.ravel()) >= smallest
-    large[0] = False
-    # Last, as what was removed may leave a hole in what lies around it.
-    return _fill_holes_of_one(np.where(large, np.cumsum(large), 0).astype(np.int32)[one_piece])
-
-
-def _flood(height, markers, inside):
-    """Give each pixel to the peak that it belongs to; only pieces with several need a watershed."""
-    pieces, count = ndimage.label(inside)
-    places = np.flatnonzero(markers)
-    numbers, owners = markers.ravel()[places], pieces.ravel()[places]
-    lowest, highest = np.full(count + 1, markers.size), np.zeros(count + 1, np.int32)
-    np.minimum.at(lowest, owners, numbers)
-    np.maximum.at(highest, owners, numbers)
-    alone = np.where(lowest == highest, highest, 0)[pieces]
-    return alone + watershed(-height, markers, mask=inside & (alone == 0))
+    padded = np.pad(height, 1, constant_values=-1)
+    flat, width = padded.ravel(), padded.shape[1]
+    places = np.flatnonzero(flat >= 0)
+    highest, uphill = flat[places], places
+    for side in (-width, -1, 1, width):
+        beside = places + side
+        there = flat[beside]
+        # Over a plain to the left and the top, so that no way leads round in circles.
+        higher = there >= highest if side < 0 else there > highest
+        highest, uphill = np.where(higher, there, highest), np.where(higher, beside, uphill)
+    order = np.zeros(flat.size, np.int32)
+    order[places] = np.arange(len(places), dtype=np.int32)
+    leads_to = order[uphill]
+    while not np.array_equal(further := leads_to[leads_to], leads_to):
+        leads_to = further  # twice as far each time
+    peaks = np.flatnonzero(leads_to == np.arange(len(places)))
+    order[places[peaks]] = np.arange(1, len(peaks) + 1)
+    basins = np.zeros(flat.size, np.int32)
+    basins[places] = order[places[leads_to]]
+    tops = [0.0, *flat[places[peaks]].tolist()]
+    return basins.reshape(padded.shape)[1:-1, 1:-1], tops
 
 
 def _join(basins, height, tops, depth):
@@ -193,31 +188,37 @@ def _join(basins, height, tops, depth):
 
 def _fill_holes(mask):
     """Fill what a mask surrounds, where it is no larger than a hole."""
-    gaps = _gaps(mask)
-    holes = np.bincount(gaps.ravel()) <= LARGEST_HOLE
-    holes[0] = False
+    gaps, enclosed = _gaps(mask)
+    holes = enclosed & (np.bincount(gaps.ravel()) <= LARGEST_HOLE)
     return mask | holes[gaps]
 
 
 def _fill_holes_of_one(labels):
-    """Fill the holes that have one nucleus, and no other, around them."""
-    gaps = _gaps(labels > 0)
-    around = [], []
-    for here, there in (VERTICAL, HORIZONTAL, VERTICAL[::-1], HORIZONTAL[::-1]):
-        border = (gaps[here] > 0) & (gaps[there] == 0)
-        around[0].append(gaps[here][border])
-        around[1].append(labels[there][border])
-    gap, neighbour = np.concatenate(around[0]), np.concatenate(around[1])
-    low, high = np.full(gaps.max() + 1, labels.max() + 1), np.zeros(gaps.max() + 1, int)
-    np.minimum.at(low, gap, neighbour)
-    np.maximum.at(high, gap, neighbour)
-    return labels + np.where(low == high, high, 0).astype(labels.dtype)[gaps]
+    """Fill, in place, the holes that have one nucleus, and no other, around them."""
+    gaps, enclosed = _gaps(labels > 0)
+    windows = ndimage.find_objects(gaps)
+    for gap in np.flatnonzero(enclosed):
+        # With a rim of what surrounds it.
+        window = tuple(slice(axis.start - 1, axis.stop + 1) for axis in windows[gap - 1])
+        hole = (gaps[window] == gap).astype(np.uint8)
+        around = labels[window][cv2.dilate(hole, CROSS) > hole]
+        if (around == around[0]).all():
+            labels[window][hole > 0] = around[0]
+    return labels
 
 
 def _gaps(mask):
-    """Number what is not in a mask and does not reach the border of the image; 0 elsewhere."""
-    gaps, count = ndimage.label(~mask)
-    numbers = np.arange(count + 1, dtype=np.int32)
+    """Find the pieces, connected by sides, of what is not in a mask.
+
+    Returns
+    -------
+    gaps : ndarray of int32, shape (H, W)
+        Their numbers; 0 in the mask.
+    enclosed : ndarray of bool, shape (N + 1,)
+        Whether each does not reach the border of the image; False for the mask.
+    """
+    count, gaps = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
+    enclosed = np.arange(count) > 0
     for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
-        numbers[gaps[side]] = 0
-    return numbers[gaps]
+        enclosed[gaps[side]] = False
+    return gaps, enclosed

@@ -40,7 +40,9 @@ def measure(labels, image, micrometres_per_pixel=MICROMETRES_PER_PIXEL):
     def mean(values):
         return np.bincount(owners, values)[found] / areas[found]
 
-    density = optical_density(image.reshape(-1, 3)[places]) @ np.linalg.inv(STAINS)[:, 0]
+    channels = optical_density(image.reshape(-1, 3)[places]).T
+    # Not by @, whose threads go on spinning for a while on cores that others could use.
+    density = sum(map(np.multiply, channels, np.linalg.inv(STAINS)[:, 0]))
     area = areas[found] * micrometres_per_pixel**2
     around = _perimeters(labels, len(areas))[found] * micrometres_per_pixel
     columns = {
@@ -62,17 +64,12 @@ def _perimeters(labels, count):
 
     Crofton's formula; lines along diagonals lie closer together by the square root of 2.
     """
-    padded = np.pad(labels, 1)
+    flat, width = np.pad(labels, 1).ravel(), labels.shape[1] + 2  # what wraps around is background
     crossings = np.zeros(count)
-    pairs = {
-        1: ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])),
-        np.sqrt(0.5): ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:])),
-    }
-    for weight, directions in pairs.items():
-        for here, there in directions:
-            border = padded[here] != padded[there]
-            for side in (here, there):
-                crossings += weight * np.bincount(padded[side][border], minlength=count)
+    for step, weight in (1, 1), (width, 1), (width - 1, np.sqrt(0.5)), (width + 1, np.sqrt(0.5)):
+        border = np.flatnonzero(flat[step:] != flat[:-step])
+        for side in (border, border + step):
+            crossings += weight * np.bincount(flat[side], minlength=count)
     return np.pi / 8 * crossings
 
 
@@ -82,7 +79,8 @@ def outlines(labels):
     Parameters
     ----------
     labels : ndarray of int32, shape (H, W)
-        0 = background, any other number one nucleus in one piece, as from `instances.tidy`.
+        0 = background, any other number one nucleus in one piece, as from
+        `instances.separate`.
 
     Returns
     -------

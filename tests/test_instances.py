@@ -7,7 +7,14 @@ from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from nuclei import synthetic
-from nuclei.instances import DEPTH, RELATIVE_DEPTH, relative_distance, separate, targets, tidy
+from nuclei.instances import (
+    DEPTH,
+    RELATIVE_DEPTH,
+    _fill_holes_of_one,
+    relative_distance,
+    separate,
+    targets,
+)
 from nuclei.matching import object_scores
 
 
@@ -137,35 +144,41 @@ class TestRelativeDistance:
         assert (relative_distance(np.full((6, 8), value, np.int32)) == value).all()
 
 
-class TestTidy:
-    def test_the_largest_piece_stays_and_numbers_have_no_gaps(self):
-        labels = np.zeros((20, 30), np.int32)
-        labels[2:10, 2:10] = 7
-        labels[15:18, 2:5] = 7
-        labels[2:9, 15:25] = 3
-        tidied = tidy(labels, smallest=10)
-        assert set(np.unique(tidied)) == {0, 1, 2}
-        np.testing.assert_array_equal(tidied == 1, labels == 3)
-        assert (tidied == 2).sum() == 64 and tidied[16, 3] == 0
+class TestHoles:
+    def test_a_nucleus_has_no_hole_where_a_speck_was_left_out(self):
+        maps = peaks((40, 50))
+        maps[39:42, 49:52, 1] = 0.1
+        maps[40, 50, 1] = 1  # a peak of its own, with the four pixels beside it
+        assert separate(maps, smoothing=0, smallest=5).max() == 2
+        labels = separate(maps, smoothing=0, smallest=9)
+        np.testing.assert_array_equal(labels > 0, maps[..., 0] > 0.5)
 
-    def test_corners_do_not_hold_pieces_together(self):
-        labels = np.zeros((12, 12), np.int32)
-        labels[:6, :6] = labels[6:10, 6:10] = 1
-        assert (tidy(labels, smallest=1) > 0).sum() == 36
+    def test_what_several_nuclei_surround_is_background(self):
+        labels = _fill_holes_of_one(self.frame(1, 2))
+        assert (labels[8:32, 8:32] == 0).all()
+
+    def test_what_one_nucleus_surrounds_is_its_own_whatever_its_size(self):
+        labels = _fill_holes_of_one(self.frame(1, 1))
+        assert (labels[8:32, 8:32] == 1).all()
 
     def test_a_nucleus_within_another_stays_itself(self):
-        labels = np.ones((20, 20), np.int32)
-        labels[5:15, 5:15] = 2
-        labels[2:4, 2:4] = 0
-        tidied = tidy(labels)
-        np.testing.assert_array_equal(tidied[5:15, 5:15], 2)
-        assert (tidied[2:4, 2:4] == 1).all()
+        labels = self.frame(1, 1)
+        labels[8:32, 8:32] = 2
+        labels[15:18, 15:18] = 0
+        labels = _fill_holes_of_one(labels)
+        assert (labels[8:32, 8:32] == 2).all() and labels[5, 5] == 1
 
-    def test_what_is_small_goes(self):
-        labels = np.zeros((10, 10), np.int32)
-        labels[:3, :3] = 1
-        assert tidy(labels, smallest=9).max() == 1
-        assert tidy(labels, smallest=10).max() == 0
+    def test_a_bay_is_no_hole(self):
+        labels = self.frame(1, 1)
+        labels[20, 28:] = 0
+        np.testing.assert_array_equal(_fill_holes_of_one(labels.copy()), labels)
+
+    @staticmethod
+    def frame(left, right):
+        labels = np.zeros((40, 40), np.int32)
+        labels[3:37, 3:20], labels[3:37, 20:37] = left, right
+        labels[8:32, 8:32] = 0
+        return labels
 
 
 def test_gaps_between_nuclei_are_no_holes():
@@ -189,7 +202,7 @@ def test_peaks_are_those_of_a_reconstruction(channels):
     depth = RELATIVE_DEPTH if channels == 2 else DEPTH
     markers, _ = ndimage.label(h_maxima(height, depth) * (maps[..., 0] > 0))
     expected = watershed(-height, markers, mask=np.isin(*_pieces(maps[..., 0] > 0, markers)))
-    scores = object_scores(separate(maps), tidy(expected))
+    scores = object_scores(separate(maps, smallest=1), expected)
     assert scores.dq > 0.96 and scores.aji > 0.96
 
 

@@ -10,14 +10,14 @@ from skimage.draw import polygon
 from skimage.measure import approximate_polygon, find_contours, perimeter_crofton
 
 from nuclei import shapes, synthetic
-from nuclei.instances import tidy
+from nuclei.instances import separate, targets
 from nuclei.stains import STAINS
 
 
 @pytest.fixture(scope="module")
 def tissue():
     image, labels = synthetic.tissue(seed=5, shape=(300, 400))
-    return image, tidy(labels)
+    return image, separate(targets(labels))  # in one piece each, without holes
 
 
 def disc(radius, shape=(100, 120), centre=(40.0, 70.0)):
