@@ -1,11 +1,9 @@
 """The blocks of a whole slide: what is done with each, in any process on any machine.
 
-Three steps, each of which reads what the one before it has written to the Zarr:
-
-1. `predict`: the network sees the block and a halo, and every pixel is predicted once.
-2. `find`: nuclei are told apart in the block and its halo, and those whose centre lies in
-   the block are kept, whole, also where they reach into the next one.
-3. `paint`: the label image of the block, with the nuclei that reach into it from its neighbours.
+`find` needs nothing but the slide: the network sees the block and a halo, nuclei are told apart in
+both, and those whose centre lies in the block are kept, whole, also where they reach into the next
+one. When all are found and numbered, `paint` writes the label image of each block, with the nuclei
+that reach into it from its neighbours.
 """
 
 import threading
@@ -25,8 +23,8 @@ from .slides import open_slide
 
 HALO = 64
 """Pixels around a block that are looked at too. The network's zero padding shows less far into its
-window: with 64 at least 99% of nuclei are those of the slide predicted at once, with 32 it is 97%.
-And nuclei whose centre lies in the block may end there: 16 um are more than most are wide."""
+window: with 64 at least 99% of nuclei are those of the slide predicted at once. And nuclei whose
+centre lies in the block may end there: 16 um are more than most are wide."""
 
 TOLERANCE = 8
 """Nuclei whose centre lies so far outside a block are kept too, so that none is left out where
@@ -81,10 +79,6 @@ class Job:
         columns = max(0, left - HALO), min(self.source.shape[1], left + width + HALO)
         return rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0]
 
-    def predicted(self, block):
-        """The file that says that a block is predicted."""
-        return Path(self.work) / "predicted" / _name(block)
-
     def found(self, block):
         """The file of the nuclei of a block."""
         return Path(self.work) / "nuclei" / f"{_name(block)}.npz"
@@ -97,8 +91,8 @@ def neighbours(block):
     return [other for other in around if other != block]
 
 
-def predict(job, block):
-    """Predict the maps of a block, unless that was done before.
+def find(job, block):
+    """Find the nuclei of a block, unless that was done before.
 
     Parameters
     ----------
@@ -108,7 +102,9 @@ def predict(job, block):
 
     Returns
     -------
-    str or None
+    count : int
+        Nuclei whose centre lies in the block or up to `TOLERANCE` beyond.
+    problem : str or None
         What is wrong with this part of the slide, where something is.
 
     Raises
@@ -116,76 +112,30 @@ def predict(job, block):
     InputError
         If the model cannot be read or the result not be written.
     """
-    if job.predicted(block).exists():
-        return None
+    if job.found(block).exists():
+        return len(load(job, block, "points")[0]), None
     top, left, height, width = job.core(block)
     try:
         image = job.source.read(top - HALO, left - HALO, CHUNK + 2 * HALO, CHUNK + 2 * HALO)
     except SlideError as error:
-        return str(error)
+        return 0, str(error)
     model = load_model(job.model)
     # In two threads at once: what one leaves of the cores the other takes.
     maps = inference.over_views(
         lambda view, _: inference.forward(model, view[None])[0], image, job.augment
     )
-    maps = maps[HALO : HALO + height, HALO : HALO + width]
     array = _open(f"{job.zarr}/0", "r+")
     with files.writing(job.zarr):
-        here = slice(top, top + height), slice(left, left + width)
-        array[:, *here] = np.moveaxis(np.rint(255 * maps).astype(np.uint8), -1, 0)
-        job.predicted(block).touch()
-    return None
-
-
-def find(job, block, problems):
-    """Find the nuclei of a block, unless that was done before.
-
-    Parameters
-    ----------
-    job : Job
-    block : tuple of int
-    problems : list of (str or None)
-        What `predict` returned for the block itself, then for its neighbours.
-
-    Returns
-    -------
-    count : int
-        Nuclei whose centre lies in the block or up to `TOLERANCE` beyond.
-    problem : str or None
-        What is wrong with this part of the slide, where something is.
-    """
-    if problems[0]:
-        return 0, problems[0]
-    if job.found(block).exists():
-        return len(load(job, block, "points")[0]), None
+        core = np.rint(255 * maps[HALO : HALO + height, HALO : HALO + width]).astype(np.uint8)
+        array[:, top : top + height, left : left + width] = np.moveaxis(core, -1, 0)
+    # What lies beyond the slide was a mirror image.
     top, left, height, width = job.window(block)
-    array = _open(f"{job.zarr}/0", "r")
-    maps = np.moveaxis(array[:, top : top + height, left : left + width], 0, -1)
-    labels = instances.separate(maps / np.float32(255), job.threshold)
-    try:
-        image = job.source.read(top, left, height, width)
-    except SlideError as error:
-        return 0, str(error)
-    resolution = job.source.micrometres_per_pixel
-    rows = shapes.measure(labels, image, resolution)
-    for row in rows:
-        row["x_um"] += left * resolution
-        row["y_um"] += top * resolution
-    core_top, core_left, core_height, core_width = (n * resolution for n in job.core(block))
-    slack = TOLERANCE * resolution
-    rows = [
-        row
-        for row in rows
-        if -slack <= row["y_um"] - core_top < core_height + slack
-        and -slack <= row["x_um"] - core_left < core_width + slack
-    ]
-    numbers = np.zeros(labels.max() + 1, np.int32)
-    numbers[[row["label"] for row in rows]] = np.arange(1, len(rows) + 1)
-    labels = numbers[labels]
+    y, x = (index * CHUNK - HALO for index in block)
+    here = slice(top - y, top - y + height), slice(left - x, left - x + width)
+    labels = instances.separate(maps[here], job.threshold)
+    labels, rows = _keep(job, block, labels, image[here])
     rings = [ring + (left, top) for ring in shapes.outlines(labels).values()]
-    # Where a neighbour is missing the nuclei are not final: a run that repeats it repeats these.
-    path = job.found(block) if not any(problems) else job.found(block).with_suffix(".partly.npz")
-    with files.whole(path) as temporary:
+    with files.whole(job.found(block)) as temporary:
         np.savez(
             temporary,
             rows=np.array([[row[name] for name in shapes.COLUMNS[1:]] for row in rows]),
@@ -213,8 +163,7 @@ def load(job, block, *names):
     list of ndarray
         One for each name.
     """
-    path = job.found(block)
-    with np.load(path if path.exists() else path.with_suffix(".partly.npz")) as content:
+    with np.load(job.found(block)) as content:
         return [content[name] for name in names]
 
 
@@ -268,6 +217,34 @@ def paint(job, block, identities):
         array = _open(f"{job.zarr}/labels/nuclei/0", "r+")
         labels = runs.paint(np.concatenate(pieces), height, width)
         array[top : top + height, left : left + width] = labels
+
+
+def _keep(job, block, labels, image):
+    """Keep the nuclei whose centre lies in a block, and measure them.
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (H, W)
+        Numbered from 1 again.
+    rows : list of dict
+        As from `shapes.measure`, with the centre from the top left corner of the slide.
+    """
+    resolution = job.source.micrometres_per_pixel
+    top, left, *_ = (n * resolution for n in job.window(block))
+    core_top, core_left, core_height, core_width = (n * resolution for n in job.core(block))
+    slack = TOLERANCE * resolution
+    rows = []
+    for row in shapes.measure(labels, image, resolution):
+        row["x_um"] += left
+        row["y_um"] += top
+        if (
+            -slack <= row["y_um"] - core_top < core_height + slack
+            and -slack <= row["x_um"] - core_left < core_width + slack
+        ):
+            rows.append(row)
+    numbers = np.zeros(labels.max() + 1, np.int32)
+    numbers[[row["label"] for row in rows]] = np.arange(1, len(rows) + 1)
+    return numbers[labels], rows
 
 
 def load_model(name):

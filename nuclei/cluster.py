@@ -62,13 +62,17 @@ def connect(workers=1, scheduler=None):
             owner.close()
 
 
-def collect(found):
-    """Wait for the nuclei of all blocks, with a progress bar.
+def collect(client, function, job, todo):
+    """Find the nuclei of all blocks, with a progress bar.
 
     Parameters
     ----------
-    found : dict of distributed.Future to tuple of int
-        Each gives the count of nuclei and a problem, or None, of the block; emptied on the way.
+    client : distributed.Client
+    function : callable
+        As `blocks.find`.
+    job : blocks.Job
+    todo : list of tuple of int
+        Row and column of each block.
 
     Returns
     -------
@@ -77,12 +81,13 @@ def collect(found):
     """
     import distributed
 
+    futures = {client.submit(function, job, block, pure=False): block for block in todo}
     problems, nuclei = {}, 0
-    waiting = distributed.as_completed(list(found))
-    with tqdm(total=len(found), desc="Blocks", unit="block", file=sys.stderr) as bar:
+    waiting = distributed.as_completed(list(futures))
+    with tqdm(total=len(futures), desc="Blocks", unit="block", file=sys.stderr) as bar:
         for future in waiting:
             count, problem = _result(future)
-            block = found.pop(future)
+            block = futures.pop(future)
             nuclei += count
             if problem:
                 problems[block] = problem

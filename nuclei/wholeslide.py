@@ -143,7 +143,7 @@ def _run(job, settings, stem, workers, scheduler):
     _begin(job, settings)
     todo = tissue_blocks(job)
     with cluster.connect(workers, scheduler) as client:
-        problems = _find_all(client, job, todo)
+        problems = cluster.collect(client, blocks.find, job, todo)
         identities = _number(job, [block for block in todo if block not in problems])
         around = {b: [b, *blocks.neighbours(b)] for b in todo}
         paintings = [
@@ -182,30 +182,13 @@ def _begin(job, settings):
     with files.writing(job.zarr):
         shutil.rmtree(job.zarr, ignore_errors=True)  # what was here was not finished
         shutil.rmtree(job.work, ignore_errors=True)
-        for folder in ("predicted", "nuclei"):
-            (Path(job.work) / folder).mkdir(parents=True)
+        (Path(job.work) / "nuclei").mkdir(parents=True)
         channels = CHANNELS[: model.output_shape[-1]]
         name = Path(job.slide).stem
         resolution = job.source.micrometres_per_pixel
         ngff.create(Path(job.zarr), job.source.shape, channels, resolution, name)
     with files.whole(begun) as temporary:
         temporary.write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _find_all(client, job, todo):
-    """Predict all blocks and find their nuclei; give back the blocks with problems."""
-    # A block is predicted before the next but one, whose nuclei then can be found: little waits.
-    predicted = {
-        block: client.submit(blocks.predict, job, block, pure=False, priority=-number)
-        for number, block in enumerate(todo)
-    }
-    found = {}
-    for number, block in enumerate(todo):
-        around = [predicted[b] for b in blocks.neighbours(block) if b in predicted]
-        problems = [predicted[block], *around]
-        future = client.submit(blocks.find, job, block, problems, pure=False, priority=1 - number)
-        found[future] = block
-    return cluster.collect(found)
 
 
 def _number(job, todo):
