@@ -13,13 +13,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import zarr
 
-from . import files, inference, instances, runs, shapes
+from . import files, inference, instances, ngff, runs, shapes
 from .files import SlideError
 from .ngff import CHUNK
 from .quiet import without_greetings
-from .slides import open_slide
+from .slides import Slide
 
 HALO = 64
 """Pixels around a block that are looked at too. The network's zero padding shows less far into its
@@ -41,8 +40,12 @@ class Job:
         Path of the slide.
     resolution : float or None
         Micrometres per pixel of its finest level, where the file does not say.
+    modified : int
+        When the slide was written, in nanoseconds: what has changed is opened again.
     model : str
         Name or path, as for `modelzoo.load`.
+    weights : str
+        Tells one training of it from another.
     threshold : float
         Nuclei begin at this probability.
     augment : bool
@@ -55,7 +58,9 @@ class Job:
 
     slide: str
     resolution: float | None
+    modified: int
     model: str
+    weights: str
     threshold: float
     augment: bool
     zarr: str
@@ -64,13 +69,11 @@ class Job:
     @property
     def source(self):
         """The slide, opened once in each process."""
-        return open_slide(self.slide, self.resolution)
+        return _open_slide(self.slide, self.resolution, self.modified)
 
     def core(self, block):
         """Top, left, height and width of a block, given by its row and column."""
-        top, left = (index * CHUNK for index in block)
-        height, width = self.source.shape
-        return top, left, min(CHUNK, height - top), min(CHUNK, width - left)
+        return core(block, self.source.shape)
 
     def window(self, block):
         """The same of a block and its halo, as far as the slide goes."""
@@ -82,6 +85,25 @@ class Job:
     def found(self, block):
         """The file of the nuclei of a block."""
         return Path(self.work) / "nuclei" / f"{_name(block)}.npz"
+
+
+def core(block, shape):
+    """Say where a block lies on a slide.
+
+    Parameters
+    ----------
+    block : tuple of int
+        Row and column.
+    shape : tuple of int
+        Of the slide.
+
+    Returns
+    -------
+    top, left, height, width : int
+        In its pixels.
+    """
+    top, left = (index * CHUNK for index in block)
+    return top, left, min(CHUNK, shape[0] - top), min(CHUNK, shape[1] - left)
 
 
 def neighbours(block):
@@ -119,12 +141,12 @@ def find(job, block):
         image = job.source.read(top - HALO, left - HALO, CHUNK + 2 * HALO, CHUNK + 2 * HALO)
     except SlideError as error:
         return 0, str(error)
-    model = load_model(job.model)
+    model = load_model(job.model, job.weights)
     # In two threads at once: what one leaves of the cores the other takes.
     maps = inference.over_views(
         lambda view, _: inference.forward(model, view[None])[0], image, job.augment
     )
-    array = _open(f"{job.zarr}/0", "r+")
+    array = ngff.open_array(f"{job.zarr}/0", "r+")
     with files.writing(job.zarr):
         core = np.rint(255 * maps[HALO : HALO + height, HALO : HALO + width]).astype(np.uint8)
         array[:, top : top + height, left : left + width] = np.moveaxis(core, -1, 0)
@@ -214,7 +236,7 @@ def paint(job, block, identities):
         piece[:, 0] = numbers[piece[:, 0]]
         pieces.append(piece[piece[:, 0] > 0])
     with files.writing(job.zarr):
-        array = _open(f"{job.zarr}/labels/nuclei/0", "r+")
+        array = ngff.open_array(f"{job.zarr}/labels/nuclei/0", "r+")
         labels = runs.paint(np.concatenate(pieces), height, width)
         array[top : top + height, left : left + width] = labels
 
@@ -247,17 +269,17 @@ def _keep(job, block, labels, image):
     return numbers[labels], rows
 
 
-def load_model(name):
+def load_model(name, weights):
     """Load a model once in each process, also where two threads ask for it at once."""
     with _LOADING:
-        return _load_model(name)
+        return _load_model(name, weights)
 
 
 _LOADING = threading.Lock()
 
 
 @lru_cache(maxsize=1)
-def _load_model(name):
+def _load_model(name, _weights):
     with without_greetings():
         from . import modelzoo
     model = modelzoo.load(name)
@@ -265,9 +287,9 @@ def _load_model(name):
     return model
 
 
-@lru_cache(maxsize=8)
-def _open(path, mode):
-    return zarr.open_array(path, mode=mode)
+@lru_cache(maxsize=4)
+def _open_slide(path, resolution, _modified):
+    return Slide(path, resolution)
 
 
 def _name(block):

@@ -52,8 +52,8 @@ def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
     maps = np.atleast_3d(maps)
     inside = _fill_holes(maps[..., 0] >= threshold)
     if maps.shape[-1] == 1:
-        precise = cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-        distance = cv2.distanceTransform(inside.astype(np.uint8), *precise)
+        # To 2%; the precise one takes five times as long for the same nuclei.
+        distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         depth = DEPTH if depth is None else depth
     else:
         distance, depth = maps[..., 1], RELATIVE_DEPTH if depth is None else depth

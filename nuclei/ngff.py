@@ -1,5 +1,7 @@
 """Maps and labels of whole slides as OME-NGFF 0.4, a chunked Zarr that napari and QuPath open."""
 
+from functools import lru_cache
+
 import cv2
 import numcodecs
 import numpy as np
@@ -63,6 +65,12 @@ def create(path, shape, channels, micrometres_per_pixel, name):
     labels.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
 
 
+@lru_cache(maxsize=64)
+def open_array(path, mode):
+    """Open an array of a Zarr, once in each process."""
+    return zarr.open_array(path, mode=mode)
+
+
 def shrink(path, group, level, row, column):
     """Fill one chunk of a level from the four of the finer level that lie above it.
 
@@ -77,8 +85,7 @@ def shrink(path, group, level, row, column):
     row, column : int
         Of the chunk.
     """
-    fine = zarr.open_array(path / group / str(level - 1), mode="r")
-    coarse = zarr.open_array(path / group / str(level), mode="r+")
+    fine, coarse = (open_array(f"{path / group}/{n}", "r+") for n in (level - 1, level))
     top, left = row * CHUNK, column * CHUNK
     pixels = fine[..., 2 * top : 2 * (top + CHUNK), 2 * left : 2 * (left + CHUNK)]
     if not pixels.any():
@@ -108,5 +115,5 @@ def _create_array(group, level, shape, chunks, dtype):
         dtype=dtype,
         fill_value=0,
         chunk_key_encoding={"name": "v2", "separator": "/"},
-        compressors=numcodecs.Blosc("zstd", 3, numcodecs.Blosc.SHUFFLE),  # QuPath knows it
+        compressors=numcodecs.Blosc("zstd", 1, numcodecs.Blosc.NOSHUFFLE),  # QuPath knows it
     )

@@ -92,14 +92,15 @@ def outlines(labels):
     """
     if not labels.any():
         return {}
-    padded = np.pad(labels, 1)
-    flat, width = padded.ravel(), padded.shape[1]
+    flat, width = np.pad(labels, 1).ravel(), labels.shape[1] + 2
+    places = np.flatnonzero(flat)
+    owners = flat[places]
     # Sides of pixels where a nucleus ends, walked clockwise, with the nucleus on the right hand:
     # the top side eastwards, the right one southwards, the bottom one westwards, the left one.
     ahead, outwards = np.array([1, width, -1, -width]), np.array([-width, 1, width, -1])
     sides, followers = [], []
     for side in range(4):
-        pixel = np.flatnonzero((flat > 0) & (flat != np.roll(flat, -outwards[side])))
+        pixel = places[owners != flat[places + outwards[side]]]
         beside = pixel + ahead[side]
         beyond = beside + outwards[side]
         right, left = 4 * pixel + (side + 1) % 4, 4 * beyond + (side + 3) % 4

@@ -1,7 +1,6 @@
 """Whole slides: any part at one resolution, and where on them the tissue lies."""
 
 import math
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -164,12 +163,6 @@ def find_tissue(image):
     large = statistics[:, cv2.CC_STAT_AREA] >= min(12, image.shape[0] * image.shape[1] / 4)
     large[0] = False
     return cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-
-
-@lru_cache(maxsize=4)
-def open_slide(path, micrometres_per_pixel=None):
-    """Open a slide once in each process: see `Slide`."""
-    return Slide(path, micrometres_per_pixel)
 
 
 def _nearest(resolutions, wanted):

@@ -16,7 +16,7 @@ from . import blocks, cluster, files, ngff, shapefiles
 from .blocks import Job
 from .files import InputError
 from .ngff import CHUNK
-from .slides import find_tissue, open_slide
+from .slides import Slide, find_tissue
 
 CHANNELS = "probability of nucleus", "relative distance to its border"
 
@@ -90,14 +90,15 @@ def predict(
     """
     slide, out = Path(slide).resolve(), Path(out).resolve()
     stem = out / slide.stem
-    opened = open_slide(str(slide), micrometres_per_pixel)
+    opened = Slide(slide, micrometres_per_pixel)
+    weights = _fingerprint(model)
     settings = {
         "slide": str(slide),
         "bytes": slide.stat().st_size,
         "micrometres_per_pixel": opened.micrometres_per_pixel,
         "shape": list(opened.shape),
         "model": str(model),
-        "weights": _fingerprint(model),
+        "weights": weights,
         "threshold": threshold,
         "augment": augment,
     }
@@ -106,17 +107,25 @@ def predict(
             return report
         work, store = _beside(stem, ".work"), _beside(stem, ".zarr")
         job = Job(
-            str(slide), micrometres_per_pixel, str(model), threshold, augment, str(store), str(work)
+            slide=str(slide),
+            resolution=micrometres_per_pixel,
+            modified=slide.stat().st_mtime_ns,
+            model=str(model),
+            weights=weights,
+            threshold=threshold,
+            augment=augment,
+            zarr=str(store),
+            work=str(work),
         )
         return _run(job, settings, stem, workers, scheduler)
 
 
-def tissue_blocks(job):
+def tissue_blocks(slide):
     """List the blocks with tissue on them.
 
     Parameters
     ----------
-    job : Job
+    slide : slides.Slide
 
     Returns
     -------
@@ -124,13 +133,13 @@ def tissue_blocks(job):
         Row and column, row by row. What could not be read counts as tissue: it is reported then,
         rather than passed over.
     """
-    image, readable = job.source.overview()
+    image, readable = slide.overview()
     tissue = find_tissue(image) | ~readable
-    height, width = job.source.shape
+    height, width = slide.shape
     steps = height / tissue.shape[0], width / tissue.shape[1]
 
     def covers(block):
-        top, left, rows, columns = job.core(block)
+        top, left, rows, columns = blocks.core(block, slide.shape)
         here = slice(int(top / steps[0]), int((top + rows) / steps[0]) + 1)
         return tissue[here, int(left / steps[1]) : int((left + columns) / steps[1]) + 1].any()
 
@@ -141,7 +150,7 @@ def tissue_blocks(job):
 def _run(job, settings, stem, workers, scheduler):
     started = time.perf_counter()
     _begin(job, settings)
-    todo = tissue_blocks(job)
+    todo = tissue_blocks(job.source)
     with cluster.connect(workers, scheduler) as client:
         problems = cluster.collect(client, blocks.find, job, todo)
         identities = _number(job, [block for block in todo if block not in problems])
@@ -178,7 +187,7 @@ def _begin(job, settings):
     if begun.exists():
         _check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
         return
-    model = blocks.load_model(job.model)
+    model = blocks.load_model(job.model, job.weights)
     with files.writing(job.zarr):
         shutil.rmtree(job.zarr, ignore_errors=True)  # what was here was not finished
         shutil.rmtree(job.work, ignore_errors=True)
