@@ -27,7 +27,7 @@ centre lies in the block may end there: 16 um are more than most are wide."""
 
 TOLERANCE = 8
 """Nuclei whose centre lies so far outside a block are kept too, so that none is left out where
-two blocks differ on where it is; what is then found twice is dropped by `duplicates`."""
+two blocks differ on where it is; what is then found twice is numbered once."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,9 @@ def find(job, block):
     maps = inference.over_views(
         lambda view, _: inference.forward(model, view[None])[0], image, job.augment
     )
-    array = ngff.open_array(f"{job.zarr}/0", "r+")
+    core = np.rint(255 * maps[HALO : HALO + height, HALO : HALO + width]).astype(np.uint8)
     with files.writing(job.zarr):
-        core = np.rint(255 * maps[HALO : HALO + height, HALO : HALO + width]).astype(np.uint8)
-        array[:, top : top + height, left : left + width] = np.moveaxis(core, -1, 0)
+        ngff.write(job.zarr, "", top, left, np.moveaxis(core, -1, 0))
     # What lies beyond the slide was a mirror image.
     top, left, height, width = job.window(block)
     y, x = (index * CHUNK - HALO for index in block)
@@ -189,56 +188,27 @@ def load(job, block, *names):
         return [content[name] for name in names]
 
 
-def duplicates(job, block, own, earlier):
-    """Find the nuclei of a block that are there already.
-
-    Parameters
-    ----------
-    job : Job
-    block : tuple of int
-    own : ndarray of int32, shape (N, 4)
-        Runs of its nuclei.
-    earlier : list of ndarray of int32, shape (M, 4)
-        Runs of nuclei that neighbouring blocks have found and that stay.
-
-    Returns
-    -------
-    ndarray of int
-        Labels of those of which the others cover more than half.
-    """
-    window = job.window(block)
-    others = [clipped for other in earlier if len(clipped := runs.clip(other, *window))]
-    if not others or not len(own):
-        return np.zeros(0, int)
-    taken = runs.paint(np.concatenate(others), *window[2:]) > 0
-    positions, labels = runs.pixels(runs.clip(own, *window), window[3])
-    areas = np.bincount(labels)
-    covered = np.bincount(labels, taken.ravel()[positions], minlength=len(areas))
-    return np.flatnonzero(covered > areas / 2)
-
-
-def paint(job, block, identities):
+def paint(job, block, numbers):
     """Write the labels of a block.
 
     Parameters
     ----------
     job : Job
     block : tuple of int
-    identities : dict of tuple of int to ndarray of uint32, shape (N + 1,)
+    numbers : dict of tuple of int to ndarray of uint32, shape (N + 1,)
         For the block and its neighbours: the number that each nucleus has on the slide, 0 where
         it is dropped.
     """
     top, left, height, width = job.core(block)
     pieces = []
-    for other, numbers in identities.items():
+    for other, names in numbers.items():
         (piece,) = load(job, other, "runs")
         piece = runs.clip(piece, top, left, height, width)
-        piece[:, 0] = numbers[piece[:, 0]]
+        piece[:, 0] = names[piece[:, 0]]
         pieces.append(piece[piece[:, 0] > 0])
     with files.writing(job.zarr):
-        array = ngff.open_array(f"{job.zarr}/labels/nuclei/0", "r+")
         labels = runs.paint(np.concatenate(pieces), height, width)
-        array[top : top + height, left : left + width] = labels
+        ngff.write(job.zarr, "labels/nuclei", top, left, labels)
 
 
 def _keep(job, block, labels, image):

@@ -62,8 +62,8 @@ def connect(workers=1, scheduler=None):
             owner.close()
 
 
-def collect(client, function, job, todo):
-    """Find the nuclei of all blocks, with a progress bar.
+def in_order(client, function, job, todo):
+    """Work on all blocks, with a progress bar of blocks and nuclei.
 
     Parameters
     ----------
@@ -74,35 +74,36 @@ def collect(client, function, job, todo):
     todo : list of tuple of int
         Row and column of each block.
 
-    Returns
-    -------
-    dict of tuple of int to str
-        The problem of each block that has one, in the order of the blocks.
+    Yields
+    ------
+    block : tuple of int
+        In the order of `todo`, as soon as it and all before it are done.
+    problem : str or None
+        What is wrong with it.
     """
     import distributed
 
     futures = {client.submit(function, job, block, pure=False): block for block in todo}
-    problems, nuclei = {}, 0
-    waiting = distributed.as_completed(list(futures))
-    with tqdm(total=len(futures), desc="Blocks", unit="block", file=sys.stderr) as bar:
-        for future in waiting:
+    done, waiting, nuclei = {}, iter(todo), 0
+    awaited = next(waiting, None)
+    with tqdm(total=len(todo), desc="Blocks", unit="block", file=sys.stderr) as bar:
+        for future in distributed.as_completed(list(futures)):
             count, problem = _result(future)
-            block = futures.pop(future)
             nuclei += count
-            if problem:
-                problems[block] = problem
+            done[futures.pop(future)] = problem
             bar.set_postfix_str(f"{nuclei:,} nuclei")
             bar.update()
-    return {block: problems[block] for block in sorted(problems)}
+            while awaited in done:
+                yield awaited, done.pop(awaited)
+                awaited = next(waiting, None)
 
 
-def wait(client, function, tasks, title):
-    """Call a function with each of many tuples of arguments, with a progress bar."""
+def wait(futures, title):
+    """Wait for tasks, with a progress bar where it takes long."""
     import distributed
 
-    futures = [client.submit(function, *task, pure=False) for task in tasks]
     done = distributed.as_completed(futures)
-    for future in tqdm(done, title, len(tasks), leave=False, delay=1, file=sys.stderr):
+    for future in tqdm(done, title, len(futures), leave=False, delay=1, file=sys.stderr):
         _result(future)
 
 
@@ -116,12 +117,16 @@ def _result(future):
             "A worker ended several times at the same block, perhaps for want of memory: "
             "start fewer workers on a machine; the same command then goes on."
         ) from None
+    except OSError as error:
+        raise InputError(
+            f"A worker could not go on ({error}): once that is mended, so does the same command."
+        ) from None
 
 
 def _local_cluster(distributed, workers):
     options = {"dashboard_address": "127.0.0.1:8787", "memory_limit": 0}
     if workers == 1:
-        return distributed.LocalCluster(1, threads_per_worker=2, processes=False, **options)
+        return distributed.LocalCluster(1, threads_per_worker=3, processes=False, **options)
     cores = str(max(1, (os.cpu_count() or 1) // workers))
     # TensorFlow reads these when it is imported, in each of the processes.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"

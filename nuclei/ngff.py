@@ -13,6 +13,9 @@ CHUNK = 1024
 COLOURS = "00FFFF", "FF00FF"
 """Of the probability and of the distance within a nucleus."""
 
+OWN = 2
+"""Levels whose chunks halve with the pixels, so that each part of the image fills its own."""
+
 SMALLEST = 1024
 """The coarsest level of a pyramid has no longer side."""
 
@@ -34,16 +37,15 @@ def create(path, shape, channels, micrometres_per_pixel, name):
     """
     image = zarr.open_group(path, mode="a", zarr_format=2)
     labels = image.require_group("labels").require_group("nuclei")
-    levels = 1 + max(0, int(np.ceil(np.log2(max(shape) / SMALLEST))))
-    for level in range(levels):
+    for level in range(levels(shape)):
         height, width = (-(-length // 2**level) for length in shape)
-        size, chunks = (len(channels), height, width), (1, CHUNK, CHUNK)
-        _create_array(image, level, size, chunks, np.uint8)
-        _create_array(labels, level, (height, width), (CHUNK, CHUNK), np.uint32)
+        side = CHUNK >> level if level < OWN else CHUNK
+        _create_array(image, level, (len(channels), height, width), (1, side, side), np.uint8)
+        _create_array(labels, level, (height, width), (side, side), np.uint32)
     axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
 
     def multiscales(first_axes, method):
-        resolutions = (micrometres_per_pixel * 2**level for level in range(levels))
+        resolutions = (micrometres_per_pixel * 2**level for level in range(levels(shape)))
         scales = ([1.0] * len(first_axes) + [resolution] * 2 for resolution in resolutions)
         datasets = [
             {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
@@ -65,44 +67,64 @@ def create(path, shape, channels, micrometres_per_pixel, name):
     labels.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
 
 
+def levels(shape):
+    """Count the levels of the pyramid of an image, given by height and width."""
+    return 1 + max(0, int(np.ceil(np.log2(max(shape) / SMALLEST))))
+
+
 @lru_cache(maxsize=64)
-def open_array(path, mode):
+def open_array(path):
     """Open an array of a Zarr, once in each process."""
-    return zarr.open_array(path, mode=mode)
+    return zarr.open_array(path, mode="r+")
 
 
-def shrink(path, group, level, row, column):
-    """Fill one chunk of a level from the four of the finer level that lie above it.
+def write(path, group, top, left, pixels):
+    """Write a part of the finest level, and the same of the next ones below `OWN`.
 
     Parameters
     ----------
-    path : Path
+    path : str
         Of the Zarr.
     group : str
         "" for the maps, "labels/nuclei" for the labels.
+    top, left : int
+        Where it lies, multiples of `CHUNK`.
+    pixels : ndarray, shape (..., H, W)
+        Of up to `CHUNK` a side.
+    """
+    shape = open_array(f"{path}/{group}/0").shape[-2:]
+    for level in range(min(OWN, levels(shape))):
+        if level:
+            pixels, top, left = _half(pixels, group), top // 2, left // 2
+        here = slice(top, top + pixels.shape[-2]), slice(left, left + pixels.shape[-1])
+        open_array(f"{path}/{group}/{level}")[..., *here] = pixels
+
+
+def shrink(path, group, level, row, column):
+    """Fill one chunk of a level from the finer level that lies above it.
+
+    Parameters
+    ----------
+    path, group : str
+        As for `write`.
     level : int
-        From 1 up.
+        From `OWN` up.
     row, column : int
         Of the chunk.
     """
-    fine, coarse = (open_array(f"{path / group}/{n}", "r+") for n in (level - 1, level))
+    fine, coarse = (open_array(f"{path}/{group}/{n}") for n in (level - 1, level))
     top, left = row * CHUNK, column * CHUNK
     pixels = fine[..., 2 * top : 2 * (top + CHUNK), 2 * left : 2 * (left + CHUNK)]
-    if not pixels.any():
-        return
-    if group:  # no mean of numbers
-        small = pixels[::2, ::2]
-    else:
-        size = tuple(-(-length // 2) for length in pixels.shape[:0:-1])
-        small = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pixels])
-    coarse[..., top : top + CHUNK, left : left + CHUNK] = small
+    if pixels.any():
+        coarse[..., top : top + CHUNK, left : left + CHUNK] = _half(pixels, group)
 
 
-def levels(path, group):
-    """Count the chunks, rows and columns, of each level of a pyramid."""
-    datasets = zarr.open_group(path / group, mode="r").attrs["multiscales"][0]["datasets"]
-    sizes = (zarr.open_array(path / group / d["path"], mode="r").shape[-2:] for d in datasets)
-    return [tuple(-(-length // CHUNK) for length in size) for size in sizes]
+def _half(pixels, group):
+    """Halve both sides, by the mean of pixels but not of labels."""
+    if group:
+        return pixels[::2, ::2]
+    size = tuple(-(-length // 2) for length in pixels.shape[:0:-1])
+    return np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in pixels])
 
 
 def _create_array(group, level, shape, chunks, dtype):

@@ -18,9 +18,10 @@ def encode(labels, top=0, left=0):
     ndarray of int32, shape (N, 4)
         Label, y, first x, and the x after the last, of each run.
     """
-    padded = np.pad(labels, ((0, 0), (1, 1)))
-    y, x = np.nonzero(padded[:, 1:] != padded[:, :-1])
-    label = padded[y, x + 1]
+    flat, width = np.pad(labels, ((0, 0), (1, 1))).ravel(), labels.shape[1] + 2
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    label = flat[changes + 1]
+    y, x = np.divmod(changes, width)
     # Each row ends in background, so that a run ends where the next change is.
     runs = np.stack([label[:-1], y[:-1] + top, x[:-1] + left, x[1:] + left], axis=1)
     return runs[label[:-1] > 0].astype(np.int32)

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -12,19 +13,24 @@ from . import blocks, shapes
 MEASURES = shapes.COLUMNS[1:]
 
 
-def write(job, identities, geojson, parquet):
-    """Write all nuclei of a slide to two files.
+@contextmanager
+def writer(job, geojson, parquet):
+    """Begin two files of the nuclei of a slide, and end them.
 
     Parameters
     ----------
     job : blocks.Job
-    identities : dict of tuple of int to ndarray of uint32
-        By block, the number of each nucleus on the slide, 0 where it is dropped.
     geojson : Path
         Gets a FeatureCollection as from `shapes.geojson`, in pixels of the slide's finest level,
         as QuPath counts.
     parquet : Path
         Gets GeoParquet 1.1: one row a nucleus, its outline in the same pixels as WKB.
+
+    Yields
+    ------
+    callable
+        Writes the nuclei of a block, given by row and column, of which the second argument is an
+        ndarray of uint32: the number of each on the slide, 0 where it is dropped.
     """
     columns = [("label", pa.uint32()), *((name, pa.float64()) for name in MEASURES)]
     # Pixels are in no coordinate system of the Earth, which crs null says.
@@ -32,22 +38,26 @@ def write(job, identities, geojson, parquet):
     described = {"version": "1.1.0", "primary_column": "geometry"}
     described["columns"] = {"geometry": geometry}
     schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
+    separator = "\n"
+
+    def write(block, numbers):
+        nonlocal separator
+        rows, rings = _nuclei(job, block, numbers)
+        if not rows:
+            return
+        features = (json.dumps(shapes.feature(*pair)) for pair in zip(rings, rows, strict=True))
+        text.write(separator + ",\n".join(features))
+        separator = ",\n"
+        content = {name: [row[name] for row in rows] for name in shapes.COLUMNS}
+        content["geometry"] = [_well_known_binary(ring) for ring in rings]
+        table.write_table(pa.table(content, schema))
+
     with (
         open(geojson, "w", encoding="utf-8") as text,
         pq.ParquetWriter(parquet, schema, compression="zstd") as table,
     ):
         text.write('{"type": "FeatureCollection", "features": [')
-        separator = "\n"
-        for block, numbers in identities.items():
-            rows, rings = _nuclei(job, block, numbers)
-            if not rows:
-                continue
-            features = (json.dumps(shapes.feature(*pair)) for pair in zip(rings, rows, strict=True))
-            text.write(separator + ",\n".join(features))
-            separator = ",\n"
-            content = {name: [row[name] for row in rows] for name in shapes.COLUMNS}
-            content["geometry"] = [_well_known_binary(ring) for ring in rings]
-            table.write_table(pa.table(content, schema))
+        yield write
         text.write("\n]}\n")
 
 

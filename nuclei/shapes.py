@@ -32,7 +32,7 @@ def measure(labels, image, micrometres_per_pixel=MICROMETRES_PER_PIXEL):
         formula; `circularity`, 4 pi area / perimeter^2, 1 for a disc; and `haematoxylin`, the mean
         optical density of that stain (Ruifrok & Johnston, 2001).
     """
-    places = np.flatnonzero(labels)
+    places = np.flatnonzero(labels > 0)
     owners, width = labels.ravel()[places], labels.shape[1]
     areas = np.bincount(owners)
     found = np.flatnonzero(areas)
@@ -93,7 +93,7 @@ def outlines(labels):
     if not labels.any():
         return {}
     flat, width = np.pad(labels, 1).ravel(), labels.shape[1] + 2
-    places = np.flatnonzero(flat)
+    places = np.flatnonzero(flat > 0)
     owners = flat[places]
     # Sides of pixels where a nucleus ends, walked clockwise, with the nucleus on the right hand:
     # the top side eastwards, the right one southwards, the bottom one westwards, the left one.

@@ -5,17 +5,17 @@ import json
 import os
 import shutil
 import time
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
-
-import numpy as np
-from tqdm import tqdm
 
 from . import blocks, cluster, files, ngff, shapefiles
 from .blocks import Job
 from .files import InputError
 from .ngff import CHUNK
+from .numbering import Numbering
 from .slides import Slide, find_tissue
 
 CHANNELS = "probability of nucleus", "relative distance to its border"
@@ -151,26 +151,17 @@ def _run(job, settings, stem, workers, scheduler):
     started = time.perf_counter()
     _begin(job, settings)
     todo = tissue_blocks(job.source)
-    with cluster.connect(workers, scheduler) as client:
-        problems = cluster.collect(client, blocks.find, job, todo)
-        identities = _number(job, [block for block in todo if block not in problems])
-        around = {b: [b, *blocks.neighbours(b)] for b in todo}
-        paintings = [
-            (job, block, {b: identities[b] for b in around[block] if b in identities})
-            for block in identities
-        ]
-        cluster.wait(client, blocks.paint, paintings, "Labels")
-        _fill_pyramids(client, job, todo)
-    numbers = [_place(job, block) for block in problems]
     with (
         files.whole(_beside(stem, ".geojson")) as geojson,
         files.whole(_beside(stem, ".parquet")) as parquet,
+        shapefiles.writer(job, geojson, parquet) as write,
+        cluster.connect(workers, scheduler) as client,
     ):
-        shapefiles.write(job, identities, geojson, parquet)
+        nuclei, problems = _work(client, job, todo, write)
     report = Report(
         blocks=len(todo),
-        nuclei=max((int(ids.max()) for ids in identities.values()), default=0),
-        problems=dict(zip(numbers, problems.values(), strict=True)),
+        nuclei=nuclei,
+        problems={_place(job, block): problem for block, problem in problems.items()},
         seconds=round(time.perf_counter() - started, 1),
     )
     with files.whole(_beside(stem, ".json")) as temporary:
@@ -179,6 +170,35 @@ def _run(job, settings, stem, workers, scheduler):
     if not problems:
         shutil.rmtree(job.work, ignore_errors=True)
     return report
+
+
+def _work(client, job, todo, write):
+    """Find, number, write and paint all nuclei; their count, and blocks with problems."""
+    numbering, numbers, problems = Numbering(job), {}, {}
+    unpainted, paintings = deque(), []
+
+    def paint():
+        block = unpainted.popleft()
+        around = {b: numbers[b] for b in [block, *blocks.neighbours(block)] if b in numbers}
+        # Before blocks that wait to be predicted.
+        future = client.submit(blocks.paint, job, block, around, pure=False, priority=1)
+        paintings.append(future)
+
+    for block, problem in cluster.in_order(client, blocks.find, job, todo):
+        if problem:
+            problems[block] = problem
+            continue
+        numbers[block] = numbering.add(block)
+        write(block, numbers[block])
+        unpainted.append(block)
+        # All neighbours are numbered, of which the last is below and to the right.
+        while (unpainted[0][0] + 1, unpainted[0][1] + 1) <= block:
+            paint()
+    while unpainted:
+        paint()
+    cluster.wait(paintings, "Labels")
+    _fill_pyramids(client, job, todo)
+    return numbering.count, problems
 
 
 def _begin(job, settings):
@@ -200,34 +220,12 @@ def _begin(job, settings):
         temporary.write_text(json.dumps(settings), encoding="utf-8")
 
 
-def _number(job, todo):
-    """Number all nuclei of the slide, each once.
-
-    Returns
-    -------
-    dict of tuple of int to ndarray of uint32, shape (N + 1,)
-        By block, the number on the slide of its nuclei 0..N; 0 where there is none.
-    """
-    identities, kept, count = {}, {}, 0
-    for block in tqdm(todo, desc="Numbering", unit="block", leave=False, delay=1):
-        own, points = blocks.load(job, block, "runs", "points")
-        earlier = [kept[other] for other in blocks.neighbours(block) if other in kept]
-        stays = np.ones(len(points) + 1, bool)
-        stays[0] = False
-        stays[blocks.duplicates(job, block, own, earlier)] = False
-        identities[block] = np.where(stays, count + np.cumsum(stays), 0).astype(np.uint32)
-        count += int(stays.sum())
-        kept[block] = own[stays[own[:, 0]]]
-        kept = {other: runs for other, runs in kept.items() if other[0] >= block[0] - 1}
-    return identities
-
-
 def _fill_pyramids(client, job, todo):
     for group in ("", "labels/nuclei"):
-        for level in range(1, len(ngff.levels(Path(job.zarr), group))):
+        for level in range(ngff.OWN, ngff.levels(job.source.shape)):
             chunks = sorted({(row >> level, column >> level) for row, column in todo})
-            tasks = [(Path(job.zarr), group, level, *chunk) for chunk in chunks]
-            cluster.wait(client, ngff.shrink, tasks, "Pyramid")
+            shrink = partial(client.submit, ngff.shrink, job.zarr, group, level, pure=False)
+            cluster.wait([shrink(*chunk) for chunk in chunks], "Pyramid")
 
 
 def _place(job, block):

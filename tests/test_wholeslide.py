@@ -180,7 +180,7 @@ class TestTrouble:
 
     def test_a_full_disk_loses_nothing_finished(self, undisturbed, red, slide, tmp_path):
         red.ends_at = 3
-        with pytest.raises(OSError, match="disk is full|could not be written"):
+        with pytest.raises(InputError, match="disk is full"):
             wholeslide.predict("red", slide, tmp_path / "out")
         assert not (tmp_path / "out" / "slide.json").exists()
         red.calls, red.ends_at = 0, None
@@ -188,11 +188,13 @@ class TestTrouble:
         assert 0 < red.calls <= 2
         assert_same(results(tmp_path / "out"), undisturbed)
 
-    @pytest.mark.parametrize("at", ["_number", "_fill_pyramids"])
+    @pytest.mark.parametrize(
+        ("at", "again"), [("Numbering", 4), ("_fill_pyramids", 0), ("Report", 0)]
+    )
     def test_an_end_between_two_steps_is_no_harm(
-        self, undisturbed, red, slide, tmp_path, monkeypatch, at
+        self, undisturbed, red, slide, tmp_path, monkeypatch, at, again
     ):
-        def ended(*arguments):
+        def ended(*_, **__):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -200,11 +202,13 @@ class TestTrouble:
             wholeslide.predict("red", slide, tmp_path / "out")
         red.calls = 0
         wholeslide.predict("red", slide, tmp_path / "out")
-        assert red.calls == 0
+        assert red.calls <= again
         assert_same(results(tmp_path / "out"), undisturbed)
 
     def test_a_folder_that_cannot_be_written_is_said(self, red, slide, tmp_path, monkeypatch):
         class Full:
+            shape = (1300, 2300)
+
             def __setitem__(self, *_):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
