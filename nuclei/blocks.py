@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from . import files, inference, instances, ngff, runs, shapes
@@ -142,13 +143,14 @@ def find(job, block):
     except SlideError as error:
         return 0, str(error)
     model = load_model(job.model, job.weights)
-    # In two threads at once: what one leaves of the cores the other takes.
+    # In several threads at once: what one leaves of the cores another takes.
     maps = inference.over_views(
         lambda view, _: inference.forward(model, view[None])[0], image, job.augment
     )
-    core = np.rint(255 * maps[HALO : HALO + height, HALO : HALO + width]).astype(np.uint8)
+    channels = np.moveaxis(maps[HALO : HALO + height, HALO : HALO + width], -1, 0)
     with files.writing(job.zarr):
-        ngff.write(job.zarr, "", top, left, np.moveaxis(core, -1, 0))
+        whole_numbers = np.stack([cv2.convertScaleAbs(channel, alpha=255) for channel in channels])
+        ngff.write(job.zarr, "", top, left, whole_numbers)
     # What lies beyond the slide was a mirror image.
     top, left, height, width = job.window(block)
     y, x = (index * CHUNK - HALO for index in block)
@@ -227,8 +229,8 @@ def _keep(job, block, labels, image):
     slack = TOLERANCE * resolution
     rows = []
     for row in shapes.measure(labels, image, resolution):
-        row["x_um"] += left
-        row["y_um"] += top
+        row["x_um"] = round(row["x_um"] + left, 4)
+        row["y_um"] = round(row["y_um"] + top, 4)
         if (
             -slack <= row["y_um"] - core_top < core_height + slack
             and -slack <= row["x_um"] - core_left < core_width + slack
@@ -240,7 +242,7 @@ def _keep(job, block, labels, image):
 
 
 def load_model(name, weights):
-    """Load a model once in each process, also where two threads ask for it at once."""
+    """Load a model once in each process, also where several threads ask for it at once."""
     with _LOADING:
         return _load_model(name, weights)
 

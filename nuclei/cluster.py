@@ -10,6 +10,15 @@ from tqdm import tqdm
 
 from .files import InputError
 
+LOCAL = {
+    "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
+    # Dask watches itself a hundred times a second, on the cores that do the work.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.profile.enabled": False,
+}
+"""Settings of Dask for workers on this machine."""
+
 
 @contextmanager
 def connect(workers=1, scheduler=None):
@@ -18,7 +27,7 @@ def connect(workers=1, scheduler=None):
     Parameters
     ----------
     workers : int
-        1 works in this process, in two threads, so that finding nuclei does not hold up the
+        1 works in this process, in three threads, so that finding nuclei does not hold up the
         network; more are processes, which share the cores.
     scheduler : str, optional
         Address of a scheduler, as in tcp://10.0.0.1:8786.
@@ -38,7 +47,7 @@ def connect(workers=1, scheduler=None):
     logging.getLogger("distributed").setLevel(logging.ERROR)
     settings = {"distributed.comm.timeouts.connect": "10s"}
     if not scheduler:
-        settings["distributed.dashboard.link"] = "http://127.0.0.1:{port}/status"
+        settings |= LOCAL
     with dask.config.set(settings):
         if scheduler:
             try:
@@ -91,7 +100,7 @@ def in_order(client, function, job, todo):
             count, problem = _result(future)
             nuclei += count
             done[futures.pop(future)] = problem
-            bar.set_postfix_str(f"{nuclei:,} nuclei")
+            bar.set_postfix_str(f"{nuclei:,} nuclei", refresh=False)
             bar.update()
             while awaited in done:
                 yield awaited, done.pop(awaited)

@@ -126,7 +126,7 @@ def over_views(predicted, image, augment):
         view = np.rot90(image, turns)[:, ::step]  # step -1 mirrors
         maps = predicted(view, f"view {number} of {len(views)}")
         mean = mean + np.rot90(maps[:, ::step], -turns)
-    mean = mean / np.float32(len(views))
+    mean /= len(views)
     return np.clip(mean, 0, 1, out=mean)  # the weights may sum to 1.0000001
 
 

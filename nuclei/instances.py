@@ -131,22 +131,24 @@ def _climb(height):
     padded = np.pad(height, 1, constant_values=-1)
     flat, width = padded.ravel(), padded.shape[1]
     places = np.flatnonzero(flat >= 0)
-    highest, uphill = flat[places], places
+    highest, uphill = flat[places], places.copy()
     for side in (-width, -1, 1, width):
         beside = places + side
         there = flat[beside]
         # Over a plain to the left and the top, so that no way leads round in circles.
         higher = there >= highest if side < 0 else there > highest
-        highest, uphill = np.where(higher, there, highest), np.where(higher, beside, uphill)
-    order = np.zeros(flat.size, np.int32)
-    order[places] = np.arange(len(places), dtype=np.int32)
+        np.copyto(highest, there, where=higher)
+        np.copyto(uphill, beside, where=higher)
+    order = np.zeros(flat.size, np.intp)
+    order[places] = np.arange(len(places))
     leads_to = order[uphill]
     while not np.array_equal(further := leads_to[leads_to], leads_to):
         leads_to = further  # twice as far each time
     peaks = np.flatnonzero(leads_to == np.arange(len(places)))
-    order[places[peaks]] = np.arange(1, len(peaks) + 1)
+    numbers = np.zeros(len(places), np.int32)
+    numbers[peaks] = np.arange(1, len(peaks) + 1)
     basins = np.zeros(flat.size, np.int32)
-    basins[places] = order[places[leads_to]]
+    basins[places] = numbers[leads_to]
     tops = [0.0, *flat[places[peaks]].tolist()]
     return basins.reshape(padded.shape)[1:-1, 1:-1], tops
 

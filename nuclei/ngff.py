@@ -75,7 +75,9 @@ def levels(shape):
 @lru_cache(maxsize=64)
 def open_array(path):
     """Open an array of a Zarr, once in each process."""
-    return zarr.open_array(path, mode="r+")
+    # To find out whether a chunk is empty takes as long as to compress it.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(path, mode="r+")
 
 
 def write(path, group, top, left, pixels):

@@ -5,6 +5,7 @@ import struct
 from contextlib import contextmanager
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,37 +39,37 @@ def writer(job, geojson, parquet):
     described = {"version": "1.1.0", "primary_column": "geometry"}
     described["columns"] = {"geometry": geometry}
     schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
-    separator = "\n"
+    separator = b"\n"
 
     def write(block, numbers):
         nonlocal separator
         rows, rings = _nuclei(job, block, numbers)
         if not rows:
             return
-        features = (json.dumps(shapes.feature(*pair)) for pair in zip(rings, rows, strict=True))
-        text.write(separator + ",\n".join(features))
-        separator = ",\n"
+        features = map(orjson.dumps, map(shapes.feature, rings, rows))
+        text.write(separator + b",\n".join(features))
+        separator = b",\n"
         content = {name: [row[name] for row in rows] for name in shapes.COLUMNS}
         content["geometry"] = [_well_known_binary(ring) for ring in rings]
         table.write_table(pa.table(content, schema))
 
     with (
-        open(geojson, "w", encoding="utf-8") as text,
+        open(geojson, "wb") as text,
         pq.ParquetWriter(parquet, schema, compression="zstd") as table,
     ):
-        text.write('{"type": "FeatureCollection", "features": [')
+        text.write(b'{"type": "FeatureCollection", "features": [')
         yield write
-        text.write("\n]}\n")
+        text.write(b"\n]}\n")
 
 
 def _nuclei(job, block, numbers):
     """The rows and outlines of the nuclei of a block that stay."""
     rows, rings, points = blocks.load(job, block, "rows", "rings", "points")
-    rings = np.split(rings * job.source.scale, np.cumsum(points)[:-1])
+    rings = np.split(np.round(rings * job.source.scale, 2), np.cumsum(points)[:-1])
     found = zip(numbers[1:].tolist(), rows.tolist(), rings, strict=False)
     kept = [(number, row, ring) for number, row, ring in found if number]
     rows = [dict(zip(shapes.COLUMNS, (number, *row), strict=True)) for number, row, _ in kept]
-    return rows, [np.round(ring, 2) for *_, ring in kept]
+    return rows, [ring for *_, ring in kept]
 
 
 def _well_known_binary(ring):

@@ -101,7 +101,7 @@ def test_geojson_is_what_qupath_opens(tissue):
         assert ring[0] == ring[-1] and len(ring) >= 4
         properties = feature["properties"]
         assert properties["objectType"] == "detection"
-        assert properties["measurements"]["area_um2"] == pytest.approx(row["area_um2"], abs=1e-4)
+        assert properties["measurements"]["area_um2"] == pytest.approx(row["area_um2"])
 
 
 def test_table_holds_a_row_for_every_nucleus(tissue, tmp_path):
@@ -161,10 +161,10 @@ def test_perimeters_are_those_of_scikit_image(any_labels):
     image = np.zeros((*any_labels.shape, 3), np.uint8)
     for row in shapes.measure(any_labels, image, micrometres_per_pixel=1):
         nucleus = np.pad(any_labels == row["label"], 1)
-        assert row["perimeter_um"] == pytest.approx(perimeter_crofton(nucleus))
+        assert row["perimeter_um"] == pytest.approx(perimeter_crofton(nucleus), abs=1e-4)
         assert row["area_um2"] == nucleus.sum()
         centre = np.argwhere(nucleus).mean(axis=0) - 0.5
-        assert (row["y_um"], row["x_um"]) == pytest.approx(tuple(centre))
+        assert (row["y_um"], row["x_um"]) == pytest.approx(tuple(centre), abs=1e-4)
 
 
 def test_no_nuclei_have_no_outlines():
