@@ -30,6 +30,9 @@ TOLERANCE = 8
 """Nuclei whose centre lies so far outside a block are kept too, so that none is left out where
 two blocks differ on where it is; what is then found twice is numbered once."""
 
+CONTENT = "runs", "points", "rings", "rows"
+"""Arrays in the file of a block, one after the other."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -85,7 +88,7 @@ class Job:
 
     def found(self, block):
         """The file of the nuclei of a block."""
-        return Path(self.work) / "nuclei" / f"{_name(block)}.npz"
+        return Path(self.work) / "nuclei" / f"{_name(block)}.npy"
 
 
 def core(block, shape):
@@ -158,14 +161,15 @@ def find(job, block):
     labels = instances.separate(maps[here], job.threshold)
     labels, rows = _keep(job, block, labels, image[here])
     rings = [ring + (left, top) for ring in shapes.outlines(labels).values()]
-    with files.whole(job.found(block)) as temporary:
-        np.savez(
-            temporary,
-            rows=np.array([[row[name] for name in shapes.COLUMNS[1:]] for row in rows]),
-            rings=np.concatenate([*rings, np.zeros((0, 2))]),
-            points=np.array([len(ring) for ring in rings], np.int64),
-            runs=runs.encode(labels, top, left),
-        )
+    content = (
+        runs.encode(labels, top, left),
+        np.array([len(ring) for ring in rings], np.int64),
+        np.concatenate([*rings, np.zeros((0, 2))]),
+        np.array([[row[name] for name in shapes.COLUMNS[1:]] for row in rows]),
+    )
+    with files.whole(job.found(block)) as temporary, open(temporary, "wb") as file:
+        for array in content:
+            np.save(file, array)
     return len(rows), None
 
 
@@ -177,17 +181,20 @@ def load(job, block, *names):
     job : Job
     block : tuple of int
     *names : str
-        "rows", the columns of `shapes.COLUMNS` but the label; "rings", the points of all outlines
-        in pixels of the slide as it was read, and "points", how many each has; "runs", as from
-        `runs.encode`.
+        Of `CONTENT`: "runs", as from `runs.encode`; "points", how many each outline has, and
+        "rings", all of them in pixels of the slide as it was read; "rows", the columns of
+        `shapes.COLUMNS` but the label.
 
     Returns
     -------
     list of ndarray
         One for each name.
     """
-    with np.load(job.found(block)) as content:
-        return [content[name] for name in names]
+    content = {}
+    with open(job.found(block), "rb") as file:
+        for name in CONTENT[: 1 + max(map(CONTENT.index, names))]:
+            content[name] = np.load(file)
+    return [content[name] for name in names]
 
 
 def paint(job, block, numbers):

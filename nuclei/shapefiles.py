@@ -13,6 +13,9 @@ from . import blocks, shapes
 
 MEASURES = shapes.COLUMNS[1:]
 
+ROW_GROUP = 20_000
+"""Nuclei that are compressed together in GeoParquet: 8 MB of them."""
+
 
 @contextmanager
 def writer(job, geojson, parquet):
@@ -39,19 +42,25 @@ def writer(job, geojson, parquet):
     described = {"version": "1.1.0", "primary_column": "geometry"}
     described["columns"] = {"geometry": geometry}
     schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
-    separator = b"\n"
+    separator, pending = b"\n", []
 
     def write(block, numbers):
         nonlocal separator
         rows, rings = _nuclei(job, block, numbers)
         if not rows:
             return
-        features = map(orjson.dumps, map(shapes.feature, rings, rows))
-        text.write(separator + b",\n".join(features))
+        text.write(separator + b",\n".join(map(orjson.dumps, map(shapes.feature, rings, rows))))
         separator = b",\n"
         content = {name: [row[name] for row in rows] for name in shapes.COLUMNS}
         content["geometry"] = [_well_known_binary(ring) for ring in rings]
-        table.write_table(pa.table(content, schema))
+        pending.append(pa.table(content, schema))
+        if sum(map(len, pending)) > ROW_GROUP:
+            flush()
+
+    def flush():
+        if pending:
+            table.write_table(pa.concat_tables(pending).combine_chunks())
+            pending.clear()
 
     with (
         open(geojson, "wb") as text,
@@ -59,6 +68,7 @@ def writer(job, geojson, parquet):
     ):
         text.write(b'{"type": "FeatureCollection", "features": [')
         yield write
+        flush()
         text.write(b"\n]}\n")
 
 

@@ -272,7 +272,7 @@ class TestProcesses:
         path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
         first = command(small, path, "--out", tmp_path / "out")
         for _ in range(600):
-            if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npz"))) >= 2:
+            if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
                 break
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
