@@ -99,22 +99,25 @@ def outlines(labels):
     # Sides of pixels where a nucleus ends, walked clockwise, with the nucleus on the right hand:
     # the top side eastwards, the right one southwards, the bottom one westwards, the left one.
     ahead, outwards = np.array([1, width, -1, -width]), np.array([-width, 1, width, -1])
+    ends_here = [owners != flat[places + step] for step in outwards]
+    border = places[np.logical_or.reduce(ends_here)]
+    rank = np.zeros(flat.size, np.int32)
+    rank[border] = np.arange(len(border))
     sides, followers = [], []
     for side in range(4):
-        pixel = places[owners != flat[places + outwards[side]]]
+        pixel = places[ends_here[side]]
         beside = pixel + ahead[side]
         beyond = beside + outwards[side]
-        right, left = 4 * pixel + (side + 1) % 4, 4 * beyond + (side + 3) % 4
+        right, left = 4 * rank[pixel] + (side + 1) % 4, 4 * rank[beyond] + (side + 3) % 4
         goes_on, bends = flat[beside] == flat[pixel], flat[beyond] == flat[pixel]
-        sides.append(4 * pixel + side)
-        followers.append(np.where(goes_on, np.where(bends, left, 4 * beside + side), right))
-    tops = sides[0] // 4
-    first = np.zeros(labels.max() + 1, np.int64)
-    first[flat[tops[::-1]]] = 4 * tops[::-1]  # the top of its first pixel is on its outer border
-    follower = np.zeros(4 * flat.size, np.int32)
+        sides.append(4 * rank[pixel] + side)
+        followers.append(np.where(goes_on, np.where(bends, left, 4 * rank[beside] + side), right))
+    follower = np.zeros(4 * len(border), np.int32)
     follower[np.concatenate(sides)] = np.concatenate(followers)
-    steps, ends = _walk(follower, first[first > 0])
-    pixel, side = steps // 4, steps % 4
+    # The top of the first pixel of a nucleus is on its outer border.
+    names, first = np.unique(flat[border[sides[0] // 4]], return_index=True)
+    steps, ends = _walk(follower, sides[0][first])
+    pixel, side = border[steps // 4], steps % 4
     out = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])[side]
     points = np.stack([pixel % width, pixel // width], axis=1) - 0.5 + 0.5 * out
     starts = np.r_[0, ends[:-1]].astype(int)
@@ -123,7 +126,7 @@ def outlines(labels):
     bends = (points - points[before] != points[after] - points).any(axis=1)
     return {
         label: np.concatenate([ring := points[start:end][bends[start:end]], ring[:1]])
-        for label, start, end in zip(np.flatnonzero(first).tolist(), starts, ends, strict=True)
+        for label, start, end in zip(names.tolist(), starts, ends, strict=True)
     }
 
 
