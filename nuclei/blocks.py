@@ -140,9 +140,9 @@ def find(job, block):
     """
     if job.found(block).exists():
         return len(load(job, block, "points")[0]), None
-    top, left, height, width = job.core(block)
+    y, x = (index * CHUNK - HALO for index in block)
     try:
-        image = job.source.read(top - HALO, left - HALO, CHUNK + 2 * HALO, CHUNK + 2 * HALO)
+        image = job.source.read(y, x, CHUNK + 2 * HALO, CHUNK + 2 * HALO)
     except SlideError as error:
         return 0, str(error)
     model = load_model(job.model, job.weights)
@@ -150,13 +150,13 @@ def find(job, block):
     maps = inference.over_views(
         lambda view, _: inference.forward(model, view[None])[0], image, job.augment
     )
+    top, left, height, width = job.core(block)
     channels = np.moveaxis(maps[HALO : HALO + height, HALO : HALO + width], -1, 0)
     with files.writing(job.zarr):
         whole_numbers = np.stack([cv2.convertScaleAbs(channel, alpha=255) for channel in channels])
         ngff.write(job.zarr, "", top, left, whole_numbers)
     # What lies beyond the slide was a mirror image.
     top, left, height, width = job.window(block)
-    y, x = (index * CHUNK - HALO for index in block)
     here = slice(top - y, top - y + height), slice(left - x, left - x + width)
     labels = instances.separate(maps[here], job.threshold)
     labels, rows = _keep(job, block, labels, image[here])
