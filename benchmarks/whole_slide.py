@@ -1,6 +1,6 @@
 """Whole slides: throughput against the bare network, memory, and two processes against one.
 
-    python benchmarks/whole_slide.py [--side 8192] [--tissue 0.5] [--model unet]
+    python benchmarks/whole_slide.py [--side 6144] [--tissue 0.4] [--model unet] [--processes]
 
 The slide is a disc of tissue on glass, JPEG tiles of 256 pixels in three levels: MoNuSeg training
 images where they are at hand, else synthetic tissue, mirrored to and fro.
