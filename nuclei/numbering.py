@@ -49,11 +49,11 @@ class Numbering:
         return numbers
 
     def _at_border(self, block, own, count):
-        """Tell which nuclei other blocks may have found: those at a border, with their centre."""
+        """Tell which nuclei other blocks may have found: those that lie in the halo of one."""
         top, left, height, width = self._job.core(block)
-        slack = blocks.TOLERANCE
-        near = (own[:, 1] < top + slack) | (own[:, 1] >= top + height - slack)
-        near |= (own[:, 2] < left + slack) | (own[:, 3] > left + width - slack)
+        halo = blocks.HALO
+        near = (own[:, 1] < top + halo) | (own[:, 1] >= top + height - halo)
+        near |= (own[:, 2] < left + halo) | (own[:, 3] > left + width - halo)
         return np.bincount(own[near, 0], minlength=count) > 0
 
 
