@@ -137,10 +137,10 @@ def main():
         path = Path(folder) / "slide.tif"
         make_slide(path, options.side, options.tissue)
         print(f"slide of {options.side} pixels a side, {path.stat().st_size / 1e6:.0f} MB")
-        bare = [bare_seconds(options.model, path)]
+        bare = bare_seconds(options.model, path)
         report, memory = run([options.model, str(path), "--out", f"{folder}/one"])
         count, seconds = report["blocks"], report["seconds"]
-        bare = np.mean([*bare, bare_seconds(options.model, path)])  # machines have moods
+        bare = (bare + bare_seconds(options.model, path)) / 2  # before and after: clocks drift
         print(
             f"{count} blocks and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
             f"{seconds / count:.3f} s a block; bare network {bare:.3f} s: "

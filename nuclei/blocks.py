@@ -2,8 +2,8 @@
 
 `find` needs nothing but the slide: the network sees the block and a halo, nuclei are told apart in
 both, and those whose centre lies in the block are kept, whole, also where they reach into the next
-one. When all are found and numbered, `paint` writes the label image of each block, with the nuclei
-that reach into it from its neighbours.
+one. When those of its neighbours are numbered too, `paint` writes the label image of a block, with
+the nuclei that reach into it from them.
 """
 
 import threading

@@ -1,5 +1,6 @@
 """Maps and labels of whole slides as OME-NGFF 0.4, a chunked Zarr that napari and QuPath open."""
 
+import os
 from functools import lru_cache
 
 import cv2
@@ -72,9 +73,13 @@ def levels(shape):
     return 1 + max(0, int(np.ceil(np.log2(max(shape) / SMALLEST))))
 
 
-@lru_cache(maxsize=64)
 def open_array(path):
-    """Open an array of a Zarr, once in each process."""
+    """Open an array of a Zarr, once in each process unless it was laid out anew."""
+    return _open_array(path, os.stat(f"{path}/.zarray").st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _open_array(path, _modified):
     # To find out whether a chunk is empty takes as long as to compress it.
     with zarr.config.set({"array.write_empty_chunks": True}):
         return zarr.open_array(path, mode="r+")

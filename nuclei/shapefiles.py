@@ -14,7 +14,7 @@ from . import blocks, shapes
 MEASURES = shapes.COLUMNS[1:]
 
 ROW_GROUP = 20_000
-"""Nuclei that are compressed together in GeoParquet: 8 MB of them."""
+"""Nuclei that are compressed together in GeoParquet; those of one block would be too few."""
 
 
 @contextmanager

@@ -151,13 +151,17 @@ def _run(job, settings, stem, workers, scheduler):
     started = time.perf_counter()
     _begin(job, settings)
     todo = tissue_blocks(job.source)
+    # Drafts grow all the time, so they lie where a run that is killed leaves nothing behind.
+    drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in (".geojson", ".parquet")}
     with (
-        files.whole(_beside(stem, ".geojson")) as geojson,
-        files.whole(_beside(stem, ".parquet")) as parquet,
-        shapefiles.writer(job, geojson, parquet) as write,
+        files.writing(job.work),
+        shapefiles.writer(job, *drafts.values()) as write,
         cluster.connect(workers, scheduler) as client,
     ):
         nuclei, problems = _work(client, job, todo, write)
+    with files.writing(stem.parent):
+        for suffix, draft in drafts.items():
+            os.replace(draft, _beside(stem, suffix))
     report = Report(
         blocks=len(todo),
         nuclei=nuclei,

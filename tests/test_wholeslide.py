@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -243,6 +244,14 @@ class TestTrouble:
         ):
             wholeslide.predict("red", slide, tmp_path / "out")
 
+    def test_after_results_are_removed_another_resolution_has_another_layout(
+        self, undisturbed, red, slide, tmp_path
+    ):
+        shutil.rmtree(tmp_path / "undisturbed")
+        wholeslide.predict("red", slide, tmp_path / "undisturbed", micrometres_per_pixel=0.5)
+        shapes = [level.shape for level in results(tmp_path / "undisturbed")["labels"]]
+        assert shapes == [(2600, 4600), (1300, 2300), (650, 1150), (325, 575)]
+
     def test_other_settings_are_not_mixed(self, undisturbed, red, slide, tmp_path):
         with pytest.raises(InputError, match=r"another threshold \(0.5, not 0.7\)"):
             wholeslide.predict("red", slide, tmp_path / "undisturbed", threshold=0.7)
@@ -284,6 +293,9 @@ class TestProcesses:
         assert second.returncode == 0, progress
         assert "nuclei in 4 blocks written" in output
         assert "Dask dashboard: http" in progress and "Blocks: 100%" in progress
+        endings = "geojson", "json", "lock", "parquet", "zarr"
+        left = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert left == [f"slide.{ending}" for ending in endings]
         wholeslide.predict(small, path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
