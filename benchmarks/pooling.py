@@ -1,13 +1,13 @@
-"""Pooling with indices and unpooling, against TensorFlow's scatter pair: at least 2 times faster.
+"""Compare pooling with indices and unpooling with TensorFlow's scatter: at least 2 times faster.
 
-The maps are those of a SegNet on a batch of 8 patches; each time is that of a forward and a
+The feature maps are those of a SegNet on a batch of 8 patches. Each time is that of a forward and a
 backward pass through pooling and unpooling.
 """
 
 import time
 
 import numpy as np
-import tensorflow as tf  # noqa: TID251 - what is compared with is TensorFlow's own
+import tensorflow as tf  # noqa: TID251 - the comparison is with TensorFlow itself
 
 from nuclei.networks.pooling import MaxPooling2DWithIndices, MaxUnpooling2D
 from nuclei.networks.segnet import STAGES
@@ -22,7 +22,7 @@ def window_positions(x):
 
 
 def scatter(x):
-    """Pool and unpool with flat positions in the whole tensor."""
+    """Pool and unpool with TensorFlow, using flat positions in the whole tensor."""
     maxima, positions = tf.nn.max_pool_with_argmax(x, 2, 2, "VALID", include_batch_in_index=True)
     updates = tf.reshape(maxima, [-1])
     flat = tf.scatter_nd(tf.reshape(positions, [-1, 1]), updates, [tf.size(x, tf.int64)])
@@ -43,20 +43,20 @@ def differentiated(function):
 
 
 def milliseconds(functions, *arguments):
-    """Median time of each function; they take turns, so that a busy machine slows both."""
+    """Median time of each function; they run alternately, so that a busy machine slows both."""
     times = []
     for _ in range(REPEATS + 1):
         row = []
         for function in functions:
             start = time.perf_counter()
-            function(*arguments)  # returns when it is done: eager TensorFlow does, on a CPU
+            function(*arguments)  # on a CPU, TensorFlow returns when it is done
             row.append(1000 * (time.perf_counter() - start))
         times.append(row)
     return np.median(times[1:], axis=0)  # the first round compiles
 
 
 def main():
-    """Time both at every stage and print the ratio of the sums."""
+    """Time both at every stage and print the ratio of the total times."""
     rng = np.random.default_rng(0)
     for dtype in ("float32", "bfloat16"):
         total = np.zeros(2)

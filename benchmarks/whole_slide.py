@@ -1,9 +1,9 @@
-"""Whole slides: throughput against the bare network, memory, and two processes against one.
+"""Whole slides: throughput compared with the bare network, memory, and two processes with one.
 
     python benchmarks/whole_slide.py [--side 6144] [--tissue 0.4] [--model unet] [--processes]
 
-The slide is a disc of tissue on glass, JPEG tiles of 256 pixels in three levels: MoNuSeg training
-images where they are at hand, else synthetic tissue, mirrored to and fro.
+The slide is a disc of tissue on glass in three levels, with JPEG tiles of 256 pixels. The tissue is
+made of mirrored MoNuSeg training images if they are available, else of synthetic tissue.
 """
 
 import argparse
@@ -26,10 +26,10 @@ GLASS, TILE = 243, 256
 
 
 def make_slide(path, side, share):
-    """Write a slide, tile by tile."""
-    from nuclei import dataset
+    """Write the slide, tile by tile; `share` is the fraction of its area that is tissue."""
+    from nuclei.data import monuseg
 
-    pictures = [sample.image for sample in dataset.load("Training", None)[:4]]
+    pictures = [sample.image for sample in monuseg.load("trainval", None)[:4]]
     rows = np.concatenate([np.concatenate(pictures[:2], 1), np.concatenate(pictures[-2:], 1)])
     period = np.pad(rows[:1024, :2048], ((0, 1024), (0, 0), (0, 0)), mode="symmetric")
     radius = side * np.sqrt(share / np.pi)
@@ -55,7 +55,7 @@ def make_slide(path, side, share):
 
 
 def run(arguments):
-    """Run the command; its seconds of work and the most memory of all its processes, in GB."""
+    """Run `nuclei predict`; return its report and the peak memory of all its processes in GB."""
     out = Path(arguments[arguments.index("--out") + 1])
     command = [sys.executable, "-m", "nuclei", "predict", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -83,7 +83,7 @@ def run(arguments):
 
 @contextmanager
 def workers(count):
-    """A Dask scheduler and workers of one thread each, as processes; gives its address."""
+    """Start a Dask scheduler and single-threaded worker processes; yield the address."""
     threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **dict.fromkeys(threads, "1")}
     address, dask = "tcp://127.0.0.1:8799", [sys.executable, "-m", "dask"]
@@ -101,20 +101,22 @@ def workers(count):
 
 
 def bare_seconds(model_name, path):
-    """Seconds of one forward pass over the window of a block, in a fresh process."""
+    """Seconds of one forward pass over a tile with its halo, measured in a new process."""
     code = f"""
 import time, numpy as np
-from nuclei import blocks, inference, modelzoo
-from nuclei.slides import Slide
+from nuclei import modelzoo
+from nuclei.prediction import windows
+from nuclei.slides.slide import Slide
+from nuclei.slides.tiles import HALO, SIDE
 slide, model = Slide({str(path)!r}), modelzoo.load({model_name!r})
-side, middle = blocks.CHUNK + 2 * blocks.HALO, slide.shape[0] // 2
-windows = [slide.read(middle + 300 * i, middle, side, side) for i in range(6)]
-inference.forward(model, windows[0][None])
+side, middle = SIDE + 2 * HALO, slide.shape[0] // 2
+views = [slide.read(middle + 300 * i, middle, side, side) for i in range(6)]
+windows.forward(model, views[0][None])
 times = []
 for _ in range(5):
-    for window in windows:
+    for view in views:
         start = time.perf_counter()
-        inference.forward(model, window[None])
+        windows.forward(model, view[None])
         times.append(time.perf_counter() - start)
 print(np.mean(times))
 """
@@ -126,11 +128,12 @@ print(np.mean(times))
 
 
 def main():
+    """Measure one run, and with --processes also one and two processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=6144, help="pixels (default: %(default)s)")
-    parser.add_argument("--tissue", type=float, default=0.4, help="share (default: %(default)s)")
+    parser.add_argument("--tissue", type=float, default=0.4, help="fraction (default: %(default)s)")
     parser.add_argument("--model", default="unet", help="default: %(default)s")
-    parser.add_argument("--processes", action="store_true", help="also two processes against one")
+    parser.add_argument("--processes", action="store_true", help="also time two processes")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as folder:
@@ -139,11 +142,11 @@ def main():
         print(f"slide of {options.side} pixels a side, {path.stat().st_size / 1e6:.0f} MB")
         bare = bare_seconds(options.model, path)
         report, memory = run([options.model, str(path), "--out", f"{folder}/one"])
-        count, seconds = report["blocks"], report["seconds"]
+        count, seconds = report["tiles"], report["seconds"]
         bare = (bare + bare_seconds(options.model, path)) / 2  # before and after: clocks drift
         print(
-            f"{count} blocks and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
-            f"{seconds / count:.3f} s a block; bare network {bare:.3f} s: "
+            f"{count} tiles and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
+            f"{seconds / count:.3f} s per tile; bare network {bare:.3f} s: "
             f"{bare * count / seconds:.0%} of its throughput; memory {memory:.2f} GB"
         )
         if options.processes:

@@ -1,6 +1,6 @@
-"""Semantic segmentation of nuclei in H&E tissue: what the notebooks share."""
+"""Segmentation of nuclei in H&E tissue: the code that the notebooks share."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The repository: `data/`, `models/`, `Graphs/` and `Images/` lie here."""
+"""The repository, with the folders `data/`, `models/`, `Graphs/` and `Images/`."""

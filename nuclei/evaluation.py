@@ -1,14 +1,19 @@
-"""Measure a model on whole images, and on patches beside them: one protocol for all models."""
+"""Evaluate a model on whole images and on patches, by the same protocol for all models."""
 
+import json
 from dataclasses import asdict
 from time import perf_counter
 
 import numpy as np
 from tqdm import tqdm
 
-from . import inference, instances, metrics, patches
-from .files import InputError
-from .matching import object_scores
+from .atomic import atomic_write
+from .data import patches
+from .errors import InputError
+from .prediction import instances, windows
+from .scores import pixels
+from .scores.intervals import bootstrap_interval
+from .scores.objects import object_scores
 
 COLUMNS = {
     "dice": "Dice (= F1)",
@@ -21,31 +26,32 @@ COLUMNS = {
     "aji": "AJI",
     "pq": "PQ",
 }
-"""Scores in the order of the table, with their headings. Loss is the mean cross-entropy; AJI and PQ
-are of nuclei, not pixels, and only there where every image has labels."""
+"""Scores in the order of the table, with their headings. Loss is the mean cross-entropy. AJI and PQ
+score nuclei, not pixels, and need labels for every image."""
 
 PATCH_BATCH = 12
-"""Patches that go through the model together: a third of the 36 of one image."""
+"""Patches per batch: a third of the 36 patches of an image."""
 
 
 def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     """Score a model by the protocol of this project.
 
-    Each image is predicted whole and compared with its mask at one threshold; where it has
-    labels, nuclei as told apart by `instances.separate` are compared with those. Its 36 patches
-    are then predicted each by itself, as in older work on this task, and pooled.
+    Each whole image is predicted and compared with its mask at one threshold. If all images have
+    labels, the nuclei from `instances.separate` are compared with the labels. Then the 36 patches
+    of each image are predicted separately, as in older work on this task, and pooled.
 
     Parameters
     ----------
     model : keras.Model
         Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1), or to probability and distance
         (B, H, W, 2); see `instances.separate`.
-    samples : sequence of dataset.Sample
+    samples : sequence of Sample
+        The images to score.
     threshold : float
-        A pixel belongs to a nucleus from this probability up. Leave it at 0.5: another value
-        must not be chosen on the images that are scored.
+        A pixel belongs to a nucleus from this probability up. Keep 0.5: never choose another value
+        on the images that are scored.
     augment : bool
-        Average whole images over their 8 flips and quarter turns.
+        Test-time augmentation of whole images: average over their 8 flips and quarter turns.
     progress : bool
         Show a progress bar over the images.
 
@@ -54,15 +60,15 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     dict
         JSON-serialisable. Scores are `dice` (= pixel F1), `iou`, `precision`, `recall`,
         `accuracy`, `loss` (mean binary cross-entropy) and `soft_dice_per_pixel`, and those of
-        `matching.ObjectScores` where every sample has labels.
+        `objects.ObjectScores` if every sample has labels.
 
         - `model`, `threshold`, `seconds_per_image` (median, whole images)
         - `images`: for each image `name`, `patient`, `organ` and its scores
-        - `mean`: for each score its `mean` over images and the 95% bootstrap interval over
+        - `mean`: for each score the `mean` over images and its 95% bootstrap interval over
           images, `low` to `high`
-        - `pooled`: scores of the pixels of all images taken together
+        - `pooled`: scores of the pixels of all images together
         - `organs`: for each organ the number of `images` and the mean of each score
-        - `patches`: the `count` of patches and the scores of all their pixels together
+        - `patches`: the number of patches, `count`, and the scores of all their pixels together
 
     Raises
     ------
@@ -75,7 +81,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
-        maps = inference.predict_maps(model, sample.image, augment=augment)
+        maps = windows.predict_maps(model, sample.image, augment=augment)
         seconds.append(perf_counter() - start)
         whole.append(_measure(maps[..., 0], sample.mask, threshold))
         nuclei.append({})
@@ -86,7 +92,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)
         patch_count += len(images)
         for i in range(0, len(images), PATCH_BATCH):
-            probability = inference.forward(model, images[i : i + PATCH_BATCH])[..., 0]
+            probability = windows.forward(model, images[i : i + PATCH_BATCH])[..., 0]
             pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
 
     images = [
@@ -112,8 +118,25 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     }
 
 
+def save_report(path, report):
+    """Write a report of `evaluate` as JSON, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    report : dict
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
 def table(report):
-    """Print a report of `evaluate` as a Markdown table.
+    """Format a report of `evaluate` as a Markdown table.
 
     Parameters
     ----------
@@ -123,8 +146,8 @@ def table(report):
     Returns
     -------
     str
-        A row each for the mean over images, its interval, the pooled pixels, the patches and
-        each organ; aligned, so that it also reads well as plain text.
+        One row each for the mean over images, its interval, the pooled pixels, the patches and
+        each organ. Columns are aligned, so that the table is also readable as plain text.
     """
     mean = report["mean"]
     columns = [score for score in COLUMNS if score in mean]
@@ -149,18 +172,18 @@ def table(report):
 
 
 def _measure(probability, mask, threshold):
-    """Compare one prediction, or a batch of them, with the truth, for `_pool`."""
+    """Compare one prediction, or a batch, with the true mask; `_pool` turns this into scores."""
     return {
-        "confusion": metrics.confusion(probability >= threshold, mask),
-        "loss": metrics.binary_cross_entropy(probability, mask),
-        "soft_dice_per_pixel": metrics.soft_dice_per_pixel(probability, mask),
+        "confusion": pixels.confusion(probability >= threshold, mask),
+        "loss": pixels.binary_cross_entropy(probability, mask),
+        "soft_dice_per_pixel": pixels.soft_dice_per_pixel(probability, mask),
     }
 
 
 def _pool(measures):
-    """Scores of all pixels of several measures, each pixel counting once."""
+    """Compute the scores of all pixels of several results of `_measure`; pixels weigh equally."""
     confusions = [measure["confusion"] for measure in measures]
-    scores = asdict(sum(confusions, metrics.Confusion()).scores())
+    scores = asdict(sum(confusions, pixels.Confusion()).scores())
     for score in ("loss", "soft_dice_per_pixel"):
         values = [measure[score] for measure in measures]
         scores[score] = float(np.average(values, weights=[c.pixels for c in confusions]))
@@ -168,7 +191,7 @@ def _pool(measures):
 
 
 def _interval(values):
-    low, high = metrics.bootstrap_interval(values)
+    low, high = bootstrap_interval(values)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 

@@ -1,26 +1,25 @@
-"""Read and write trained models: `models/<name>/` holds all that is known of one."""
+"""Read and write trained models: the folder `models/<name>/` contains all files of one model."""
 
-import csv
 import json
-import platform
-import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
 
 from . import ROOT
-from .files import InputError, load_weights, whole
+from .atomic import atomic_write
+from .errors import InputError
 from .networks import NETWORKS
+from .networks.weights import load_weights
+from .training.history import write_history
 
 MODELS = ROOT / "models"
 
 LARGE = 12_500_000
-"""Parameters above which weights are kept in half precision: in float32 they take 50 MB."""
+"""Above this number of parameters, weights are saved as float16: in float32 they take 50 MB."""
 
 
 def load(name):
-    """Rebuild a trained model.
+    """Load a trained model.
 
     Parameters
     ----------
@@ -30,13 +29,13 @@ def load(name):
     Returns
     -------
     keras.Model
-        In float32, whatever precision it was trained in, so that predictions depend on the
-        hardware as little as possible.
+        The model in float32, whatever precision it was trained in, so that predictions depend on
+        the hardware as little as possible.
 
     Raises
     ------
     InputError
-        If there is no such model, or its weights are missing, cut short, not HDF5, or of
+        If there is no such model, or its weights are missing, damaged, not HDF5, or belong to
         another architecture.
     """
     folder = find(name)
@@ -57,12 +56,17 @@ def ensemble(names):
     Returns
     -------
     keras.Model
-        Maps raw RGB (B, H, W, 3) to the mean probability (B, H, W, 1), with the mean distance as a
-        second channel where some of the models have one.
+        Maps raw RGB (B, H, W, 3) to the mean probability (B, H, W, 1). If some of the models have
+        a second channel, the distance, so does the ensemble: the mean over those models.
+
+    Raises
+    ------
+    InputError
+        As in `load`.
     """
     image = keras.Input((None, None, 3), name="image")
     members = [load(name) for name in names]
-    # Names of their own: two may be of one network.
+    # Unique names, because two members may be the same network.
     members = [
         keras.Model(model.input, model.output, name=f"member{number}")
         for number, model in enumerate(members, start=1)
@@ -76,21 +80,26 @@ def ensemble(names):
 
 
 def trained(config, path):
-    """Build a network with the weights that a training left, as `save` will keep them.
+    """Build a network with the weights from a training, rounded as `save` rounds them.
 
-    So what is measured is what is shipped: the weights of a large network are rounded to float16.
+    The scores are then those of the published model: weights of a large network become float16.
 
     Parameters
     ----------
     config : dict
         As for `save`.
     path : Path
-        A `.weights.h5`.
+        A `.weights.h5` file.
 
     Returns
     -------
     keras.Model
-        In float32.
+        The model in float32.
+
+    Raises
+    ------
+    InputError
+        If the configuration or the weights do not fit.
     """
     model = build(config)
     load_weights(model, path, "train again.")
@@ -98,15 +107,41 @@ def trained(config, path):
     return model
 
 
+def start_from(network, name):
+    """Copy the weights of a trained model into a network, except those of the last layer.
+
+    Parameters
+    ----------
+    network : keras.Model
+        A network of the same architecture and width; its number of output channels may differ.
+    name : str or Path
+        As for `load`.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or its layers do not fit those of the network.
+    """
+    pairs = list(zip(network.layers, load(name).layers, strict=False))
+    try:
+        for layer, trained_layer in pairs[:-1]:
+            layer.set_weights(trained_layer.get_weights())
+    except ValueError as error:
+        raise InputError(
+            f"{name} does not fit this {network.name}: start from a model of the same network "
+            "and width, or from none."
+        ) from error
+
+
 def _kept(model, config):
-    """The network as its file keeps it: without an optimizer, and in float16 if it is large."""
+    """Copy a network as it is saved: without an optimizer, and in float16 if it is `LARGE`."""
     kept = build(config, "float16" if model.count_params() > LARGE else "float32")
     kept.set_weights(model.get_weights())
     return kept
 
 
 def build(config, precision="float32"):
-    """Build the untrained network that a `config.json` describes."""
+    """Build the untrained network of a `config.json`; an InputError if its arguments do not fit."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -114,28 +149,27 @@ def build(config, precision="float32"):
     except (TypeError, ValueError) as error:
         raise InputError(
             f"No {config['network']} can be built with the arguments {config['arguments']}: "
-            "restore config.json or give those of its builder."
+            "restore config.json or correct its arguments."
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)
 
 
 def save(folder, model, config, history, metrics):
-    """Write a trained model, each of its files whole.
+    """Write a trained model, each file completely or not at all.
 
     Parameters
     ----------
     folder : str or Path
-        `models/<name>`: `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`
-        go there.
+        `models/<name>`, for `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`.
     model : keras.Model
-        Its weights are saved, without the state of the optimizer; in float16 if it is `LARGE`.
+        Its weights are saved without the state of the optimizer, in float16 if it is `LARGE`.
     config : dict
-        `network`: a key of `networks.NETWORKS`; `arguments`: those of its builder.
+        `network`: a key of `networks.NETWORKS`; `arguments`: keyword arguments of that function.
     history : list of dict
-        A row an epoch, as `training.Checkpoint` keeps it.
+        One row per epoch, as in `training.Checkpoint`.
     metrics : dict
-        What is known of training and evaluation; JSON-serialisable.
+        The record of training and evaluation, as from `training_record`; JSON-serialisable.
 
     Raises
     ------
@@ -143,7 +177,7 @@ def save(folder, model, config, history, metrics):
         If a file cannot be written.
     """
     folder = Path(folder)
-    with whole(folder / f"{folder.name}.weights.h5") as path:
+    with atomic_write(folder / f"{folder.name}.weights.h5") as path:
         _kept(model, config).save_weights(path)
     write_history(folder, history)
     _write_json(folder / "config.json", config)
@@ -151,77 +185,26 @@ def save(folder, model, config, history, metrics):
 
 
 def write_metrics(folder, metrics):
-    """Write `metrics.json`: what is known of training and evaluation."""
+    """Write `metrics.json`, the record of training and evaluation."""
     _write_json(Path(folder) / "metrics.json", metrics)
 
 
 def _write_json(path, content):
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_history(folder, history):
-    """Write `history.csv`: a row an epoch."""
-    with whole(Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=history[0])
-        writer.writeheader()
-        writer.writerows(history)
-
-
-def read_history(folder):
-    """Read `history.csv`.
-
-    Returns
-    -------
-    list of dict of str to float or int
-        A row an epoch.
-    """
-    with open(Path(folder) / "history.csv", newline="") as file:
-        return [
-            {name: int(x) if x.isdigit() else float(x) for name, x in row.items()}
-            for row in csv.DictReader(file)
-        ]
-
-
-def provenance():
-    """Say which code and software a model comes from.
-
-    Returns
-    -------
-    dict
-        `commit`: of this repository, with "+" where its code differs from that, or None outside
-        git; `versions` of Python, Keras, its backend and NumPy.
-    """
-    packages = ("keras", keras.backend.backend(), "numpy")
-    versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
-    return {"commit": _commit(), "versions": versions}
-
-
-def _commit():
-    def git(*arguments):
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        # Figures do not count: by the time a training asks, it has drawn its own anew.
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "nuclei", "notebooks")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit + "+" * bool(changed)
-
-
 def find(name):
-    """Find the folder of a model by its name or path."""
+    """Find the folder of a model by its name or path; an InputError if there is none."""
     for folder in (MODELS / name, Path(name)):
         if (folder / "config.json").is_file():
-            return folder.absolute()  # its name is that of the weights, also for "."
+            return folder.absolute()  # the weights are named after the folder, also for "."
     known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
     raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
 
 
 def read_metrics(folder):
-    """Read `metrics.json`: what is known of training and evaluation."""
+    """Read `metrics.json`, the record of training and evaluation; an InputError if that fails."""
     path = Path(folder) / "metrics.json"
     try:
         return json.loads(path.read_text())
@@ -230,7 +213,7 @@ def read_metrics(folder):
 
 
 def read_config(folder):
-    """Read `config.json` and check that it names a network."""
+    """Read `config.json`; an InputError if it does not name a known network."""
     path = Path(folder) / "config.json"
     try:
         config = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Import TensorFlow without what it tells the terminal."""
+"""Import TensorFlow without its log messages."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without_greetings():
-    """Silence what is logged during an import, unless TF_CPP_MIN_LOG_LEVEL is set.
+def silence_native_stderr():
+    """Hide all that C++ libraries write to stderr in the `with` block.
 
-    Setting that alone does not help: https://github.com/tensorflow/tensorflow/issues/100442.
+    Nothing is hidden if the user has set TF_CPP_MIN_LOG_LEVEL. Setting that variable alone is not
+    enough: https://github.com/tensorflow/tensorflow/issues/100442.
     """
     if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield

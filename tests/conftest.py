@@ -20,8 +20,18 @@ FOLDERS = {
 }
 
 
+LONG = ("test_notebooks", "test_models", "test_predict_slide", "test_devices")
+"""Files of the tests that take longest."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest tests, so that no core waits for the last one."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture
-def monuseg():
+def monuseg_folder():
     """The folder of the real MoNuSeg."""
     if "MONUSEG_DIR" not in os.environ:
         pytest.skip("MONUSEG_DIR is not set")

@@ -78,13 +78,13 @@ def deeplabv3(weights, features, low_level, finer, rates, decoder):
         return unit(x, name)
 
     x = features.astype(np.float64)
-    branches = [unit(x, "pyramid_point")]
+    branches = [unit(x, "aspp_point")]
     branches += [
-        separable(x, f"pyramid_atrous{i}", rate * 4 // finer) for i, rate in enumerate(rates, 1)
+        separable(x, f"aspp_atrous{i}", rate * 4 // finer) for i, rate in enumerate(rates, 1)
     ]
-    image = unit(x.mean((1, 2), keepdims=True), "pyramid_image")
+    image = unit(x.mean((1, 2), keepdims=True), "aspp_image")
     branches.append(np.broadcast_to(image, branches[0].shape))
-    projection = [*weights["projection_pyramid"], *weights["projection_image"]]
+    projection = [*weights["projection_aspp"], *weights["projection_image"]]
     x = convolve(np.concatenate(branches, axis=-1), np.concatenate(projection, axis=2))
     x = np.maximum(normalize(x, *weights["projection_normalization"]), 0)
     if decoder:

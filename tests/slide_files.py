@@ -3,7 +3,7 @@
 import numpy as np
 import tifffile
 
-from nuclei import synthetic
+from nuclei.data import synthetic
 
 GLASS = 243
 
@@ -22,7 +22,7 @@ def aperio(path, image, resolution=0.25):
 
 
 def tissue(shape=(1300, 2300), seed=3):
-    """Synthetic tissue on the left, crossing borders of blocks, and glass on the right and below.
+    """Synthetic tissue on the left, crossing borders of tiles, and glass on the right and below.
 
     Returns
     -------

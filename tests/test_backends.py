@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import reference
 
-from nuclei import inference, modelzoo, synthetic
+from nuclei import modelzoo
+from nuclei.data import synthetic
 from nuclei.networks.unet import unet
+from nuclei.prediction import windows
 
 WEIGHTS = modelzoo.MODELS / "unet" / "unet.weights.h5"
 
@@ -23,7 +25,7 @@ def tissue(size):
 def outputs(model, images):
     """The three ways to run a model: as a function, compiled, and on a whole image."""
     yield keras.ops.convert_to_numpy(model(images))[..., 0]
-    yield inference.forward(model, images)[..., 0]
+    yield windows.forward(model, images)[..., 0]
     yield model.predict(images, verbose=0)[..., 0]
 
 

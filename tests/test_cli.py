@@ -12,18 +12,13 @@ import pytest
 import tifffile
 from PIL import Image
 
-from nuclei import (
-    ROOT,
-    dataset,
-    download,
-    inference,
-    modelzoo,
-    slide_formats,
-    synthetic,
-    wholeslide,
-)
+from nuclei import ROOT, modelzoo
 from nuclei.__main__ import main
-from nuclei.files import InputError
+from nuclei.data import download, monuseg, synthetic
+from nuclei.errors import InputError
+from nuclei.prediction import windows
+from nuclei.slides import predict as predict_slide
+from nuclei.slides.pyramid import write_pyramid
 
 NUCLEUS, TISSUE = (200, 90, 160), (100, 90, 160)
 
@@ -48,7 +43,7 @@ def here(tmp_path, monkeypatch):
         return Red()
 
     monkeypatch.setattr(modelzoo, "load", load)
-    monkeypatch.setattr(dataset, "FOLDER", tmp_path / "nowhere")
+    monkeypatch.setattr(monuseg, "FOLDER", tmp_path / "nowhere")
     monkeypatch.delenv("MONUSEG_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -141,13 +136,13 @@ def test_nuclei_one_by_one_come_when_asked_for(here, pixels, capsys):
 
 def test_threshold_and_augmentation_reach_the_prediction(here, pixels, capsys, monkeypatch):
     save(here / "a.png", pixels)
-    views, original = [], inference.predict_maps
+    views, original = [], windows.predict_maps
 
     def watched(model, image, augment, **options):
         views.append(8 if augment else 1)
         return original(model, image, augment=augment, **options)
 
-    monkeypatch.setattr(inference, "predict_maps", watched)
+    monkeypatch.setattr(windows, "predict_maps", watched)
     for threshold, share in {"0": 1, "0.5": 63 / 30 / 41, "0.9": 0}.items():
         assert predict(capsys, "a.png", "--threshold", threshold)[0] == 0
         assert read(here / "out" / "a_mask.png").mean() == pytest.approx(255 * share)
@@ -223,9 +218,9 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
         ("a/x.png x_mask.png", ".", r"x_mask\.png is one of the images and would be overwritten"),
         ("a x_overlay.png", ".", r"x_overlay\.png is one of the images"),
         ("a x_probability.tif", "a/..", r"x_probability\.tif is one of the images"),
-        ("a", "file", "file is a file or may not be written to: "),
-        ("a", "file/far/below", "file is a file or may not be written to: "),
-        ("a empty", "out", "empty holds no PNG, TIFF, JPEG or slide: name another folder"),
+        ("a", "file", "file is a file or cannot be written to: "),
+        ("a", "file/far/below", "file is a file or cannot be written to: "),
+        ("a empty", "out", "empty contains no PNG, TIFF, JPEG or slide: use another folder"),
     ],
 )
 def test_what_cannot_end_well_is_refused_before_it_begins(
@@ -291,7 +286,7 @@ predict unet x.png --out out --threshold 1.5
 predict unet x.png --out out --threshold nan
 predict unet x.png --out out --threshold half
 evaluate
-evaluate unet --split Training
+evaluate unet --split train
 download here"""
 
 
@@ -319,10 +314,10 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
     command = ("evaluate", "unet", "--data", "canonical", "--json", "new/report.json")
     code, output, _ = run(capsys, *command)
     assert code == 0
-    assert "unet on MoNuSeg, Test, 1 images: whole, threshold 0.5" in output
+    assert "unet on MoNuSeg, test, 1 images: whole, threshold 0.5" in output
     assert "| Mean of 1 images " in output and "| brain (1) " in output
     report = json.loads((here / "new" / "report.json").read_text())
-    assert (report["model"], report["data"], report["split"]) == ("unet", "MoNuSeg", "Test")
+    assert (report["model"], report["data"], report["split"]) == ("unet", "MoNuSeg", "test")
     (image,) = report["images"]
     assert image["name"] == "TCGA-HT-8564-01Z-00-DX1"
     assert f"{image['dice']:.3f}" in output
@@ -331,15 +326,15 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
 
 def test_evaluate_takes_the_validation_images(here, canonical, capsys, monkeypatch):
     monkeypatch.setenv("MONUSEG_DIR", str(canonical))
-    code, output, _ = run(capsys, "evaluate", "unet", "--split", "Validation")
-    assert code == 0 and "on MoNuSeg, Validation, 1 images" in output and "kidney (1)" in output
+    code, output, _ = run(capsys, "evaluate", "unet", "--split", "val")
+    assert code == 0 and "on MoNuSeg, val, 1 images" in output and "kidney (1)" in output
 
 
 def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monkeypatch):
     tissue = synthetic.tissue
     monkeypatch.setattr(synthetic, "tissue", lambda seed: tissue(seed, shape=(64, 64)))
     code, output, _ = run(capsys, "evaluate", "unet")
-    assert code == 0 and "unet on synthetic tissue, Test, 2 images" in output
+    assert code == 0 and "unet on synthetic tissue, test, 2 images" in output
     assert "`python -m nuclei download`" in output
 
 
@@ -347,7 +342,7 @@ def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monk
     "arguments, sentence",
     [
         (("--data", "nothing"), "nothing does not exist: "),
-        (("--data", "empty"), "empty holds none of the 14 Test images of MoNuSeg: "),
+        (("--data", "empty"), "empty contains none of the 14 test images of MoNuSeg: "),
         (("--data", "canonical", "--json", "empty"), "empty is a folder: "),
         (("--data", "canonical", "--json", "file/x.json"), "x.json could not be written "),
     ],
@@ -395,7 +390,7 @@ def test_what_needs_no_model_does_not_wait_for_keras(here, arguments):
     (here / "empty").mkdir()
     done = python("-X", "importtime", "-m", "nuclei", *arguments.split())
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-    assert "nuclei.files" in imported
+    assert "nuclei.images" in imported
     assert not imported & {"keras", "tensorflow", "jax", "torch"}
 
 
@@ -416,16 +411,16 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     def watched(model, path, out, **options):
         asked.update(options, model=model, path=path, out=out)
         place = {"x 0 to 9, y 0 to 9": "a.svs is damaged"} if path.suffix == ".svs" else {}
-        return wholeslide.Report(blocks=7, nuclei=1234, problems=place, seconds=1.0)
+        return predict_slide.Report(tiles=7, nuclei=1234, problems=place, seconds=1.0)
 
-    monkeypatch.setattr(wholeslide, "predict", watched)
+    monkeypatch.setattr(predict_slide, "predict", watched)
     save(here / "in" / "plain.png", pixels)
-    slide_formats.write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
+    write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
     words = ("--mpp", "0.5", "--workers", "2", "--threshold", "0.4")
     code, output, _ = predict(capsys, "in", *words)
-    assert code == 0 and "1,234 nuclei in 7 blocks written to out/b.zarr" in output
+    assert code == 0 and "1,234 nuclei in 7 tiles written to out/b.zarr" in output
     assert "1 of 1 masks written" in output
-    assert asked["path"].name == "b.tif" and asked["micrometres_per_pixel"] == 0.5
+    assert asked["path"].name == "b.tif" and asked["mpp"] == 0.5
     assert asked["workers"] == 2 and asked["threshold"] == 0.4 and asked["scheduler"] is None
     (here / "a.svs").touch()
     code, output, errors = predict(capsys, "a.svs")
@@ -437,7 +432,7 @@ def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsy
     save(here / "plain.png", pixels)
     code, output, errors = predict(capsys, "a.svs", "plain.png")
     assert code == 1 and "1 of 1 masks written" in output
-    assert errors.startswith(f"{here / 'a.svs'} is not a slide that can be read")
+    assert errors.startswith(f"{here / 'a.svs'} is not a slide in a known format")
 
 
 @pytest.mark.parametrize("option", [("--mpp", "0"), ("--workers", "-1"), ("--workers", "many")])

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from nuclei import dataset, download
-from nuclei.files import InputError
+from nuclei.data import download, monuseg
+from nuclei.errors import InputError
 
 TRAINING, TEST = "MoNuSeg 2018 Training Data.zip", "MoNuSegTestData.zip"
 
@@ -86,8 +86,8 @@ def test_the_data_set_arrives_verified_in_the_canonical_layout(fetch, tiny, caps
         assert (folder / "TissueImages" / f"{name}.tif").read_bytes() == one.tiff
         assert (folder / "Annotations" / f"{name}.xml").read_bytes() == one.xml
         assert (folder / "GroundTruth" / f"{name}_bin_mask.png").is_file()
-    samples = dataset.load("Training", fetch.folder, extra=True)
-    samples += dataset.load("Test", fetch.folder)
+    samples = monuseg.load("trainval", fetch.folder, extra=True)
+    samples += monuseg.load("test", fetch.folder)
     assert len(samples) == len(tiny)
     assert all((sample.labels == tiny[sample.name].labels).all() for sample in samples)
 
@@ -120,10 +120,10 @@ def test_a_transfer_that_breaks_off_leaves_no_half_archive(fetch, server):
     server.requests.clear()
     fetch()
     assert server.requests == ["test"]
-    assert len(dataset.load("Test", fetch.folder)) == 1
+    assert len(monuseg.load("test", fetch.folder)) == 1
 
 
-@pytest.mark.parametrize("step", ["whole", "read_rgb"])
+@pytest.mark.parametrize("step", ["atomic_write", "read_rgb"])
 def test_an_interruption_shows_no_half_data_set(fetch, monkeypatch, step):
     original, calls = getattr(download, step), []
 
@@ -200,13 +200,13 @@ def test_the_committed_sums_name_the_canonical_images():
     lines = [line.split("  ") for line in download.SUMS.read_text().splitlines()]
     paths = [path.split("/") for _, path in lines]
     assert all(len(digest) == 64 for digest, _ in lines)
-    for split, count in (("Training", 30), ("Test", 14)):
-        patients = {name[:12] for folder, _, name in paths if folder == split}
-        assert patients == dataset.patients(split).keys()
+    for split, folder, count in (("trainval", "Training", 30), ("test", "Test", 14)):
+        patients = {name[:12] for top, _, name in paths if top == folder}
+        assert patients == monuseg.patients(split).keys()
         assert len(patients) == count
 
 
-def test_the_committed_sums_are_those_of_the_real_images(monuseg):
+def test_the_committed_sums_are_those_of_the_real_images(monuseg_folder):
     for line in download.SUMS.read_text().splitlines():
         digest, path = line.split("  ")
-        assert hashlib.sha256((monuseg / path).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((monuseg_folder / path).read_bytes()).hexdigest() == digest

@@ -6,9 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nuclei import evaluation, inference, metrics, patches
-from nuclei.dataset import Sample
-from nuclei.files import InputError
+from nuclei import evaluation
+from nuclei.data import patches
+from nuclei.data.dataset import Sample
+from nuclei.errors import InputError
+from nuclei.prediction import windows
+from nuclei.scores import intervals, pixels
 
 
 class Red:
@@ -65,7 +68,7 @@ def test_images_have_names_and_the_scores_of_their_masks(report):
 def test_mean_pooled_and_organs_differ_as_they_should(report):
     dice = [1, 2 / 3, 0]
     assert report["mean"]["dice"]["mean"] == pytest.approx(np.mean(dice))
-    low, high = metrics.bootstrap_interval(dice)
+    low, high = intervals.bootstrap_interval(dice)
     assert report["mean"]["dice"]["low"] == pytest.approx(low)
     assert report["mean"]["dice"]["high"] == pytest.approx(high)
     # In units of 75 rows: TP 2 + 1 + 0, FP 0 + 0 + 1, FN 0 + 1 + 1; 7 right and 3 wrong.
@@ -81,10 +84,10 @@ def test_patches_are_cut_as_in_training_and_pooled(report, samples):
     assert report["patches"]["count"] == 2 + 2 + 1  # 300 x 200 pixels: two patches down
     truth = np.concatenate([patches.cut(one.mask) for one in samples])
     red = np.concatenate([patches.cut(one.image[..., 0]) for one in samples])
-    expected = metrics.confusion(red > 128, truth).scores()
+    expected = pixels.confusion(red > 128, truth).scores()
     assert report["patches"]["dice"] == pytest.approx(expected.dice)
     assert report["patches"]["accuracy"] == pytest.approx(expected.accuracy)
-    loss = metrics.binary_cross_entropy(red / 255, truth)
+    loss = pixels.binary_cross_entropy(red / 255, truth)
     assert report["patches"]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
@@ -161,13 +164,13 @@ class TestNuclei:
 
 
 def test_augmentation_reaches_the_prediction_of_whole_images(samples, monkeypatch):
-    asked, original = [], inference.predict_maps
+    asked, original = [], windows.predict_maps
 
     def watched(model, image, augment):
         asked.append(augment)
         return original(model, image, augment=augment)
 
-    monkeypatch.setattr(inference, "predict_maps", watched)
+    monkeypatch.setattr(windows, "predict_maps", watched)
     for augment in (False, True):
         evaluation.evaluate(Red(), samples[:1], augment=augment, progress=False)
     assert asked == [False, True]

@@ -6,16 +6,10 @@ from scipy import ndimage
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
-from nuclei import synthetic
-from nuclei.instances import (
-    DEPTH,
-    RELATIVE_DEPTH,
-    _fill_holes_of_one,
-    relative_distance,
-    separate,
-    targets,
-)
-from nuclei.matching import object_scores
+from nuclei.data import synthetic
+from nuclei.data.targets import relative_distance, targets
+from nuclei.prediction.instances import DEPTH, RELATIVE_DEPTH, _fill_holes_of_one, separate
+from nuclei.scores.objects import object_scores
 
 
 def discs(*nuclei, shape=(80, 100)):

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 import measure
-from nuclei import ROOT, dataset, synthetic
-from nuclei.dataset import Sample
-from nuclei.files import InputError
+from nuclei import ROOT
+from nuclei.data import monuseg, synthetic
+from nuclei.data.dataset import Sample
+from nuclei.errors import InputError
 
 
 def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, capsys):
@@ -17,20 +18,20 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
     before = json.loads((folder / "metrics.json").read_text())
     image, labels = synthetic.tissue(seed=5, shape=(200, 200))
     sample = Sample("one", "one", "synthetic", image, labels > 0, labels)
-    monkeypatch.setattr(dataset, "find", lambda: tmp_path)
-    monkeypatch.setattr(dataset, "load", lambda split: [sample])
+    monkeypatch.setattr(monuseg, "find", lambda: tmp_path)
+    monkeypatch.setattr(monuseg, "load", lambda split: [sample])
     measure.measure(tmp_path)
 
     after = json.loads((folder / "metrics.json").read_text())
-    for split in ("validation", "test"):
+    for split in ("val", "test"):
         assert [image["name"] for image in after[split]["images"]] == ["one"]
         assert after[split]["mean"]["aji"]["mean"] > 0.5
-    trained = {key: value for key, value in before.items() if key not in ("validation", "test")}
+    trained = {key: value for key, value in before.items() if key not in ("val", "test")}
     assert trained.items() <= after.items()
     assert capsys.readouterr().out.startswith("unet: test Dice 0.")
 
 
 def test_without_monuseg_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(dataset, "find", lambda: None)
+    monkeypatch.setattr(monuseg, "find", lambda: None)
     with pytest.raises(InputError, match="nuclei download"):
         measure.measure()

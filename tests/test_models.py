@@ -2,7 +2,10 @@
 
 import pytest
 
-from nuclei import dataset, inference, metrics, modelzoo
+from nuclei import modelzoo
+from nuclei.data import monuseg
+from nuclei.prediction import windows
+from nuclei.scores import pixels
 
 NAMES = sorted(path.parent.name for path in modelzoo.MODELS.glob("*/config.json"))
 BARS = {
@@ -16,14 +19,14 @@ BARS = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_recorded_dice_is_measured_again(name, monuseg):
+def test_the_recorded_dice_is_measured_again(name, monuseg_folder):
     model = modelzoo.load(name)
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
-    for split in ("Validation", "Test"):
-        report = recorded[split.lower()]
-        for sample, image in zip(dataset.load(split, monuseg), report["images"], strict=True):
-            predicted = inference.predict(model, sample.image) >= report["threshold"]
-            dice = metrics.confusion(predicted, sample.mask).scores().dice
+    for split in ("val", "test"):
+        report, samples = recorded[split], monuseg.load(split, monuseg_folder)
+        for sample, image in zip(samples, report["images"], strict=True):
+            predicted = windows.predict(model, sample.image) >= report["threshold"]
+            dice = pixels.confusion(predicted, sample.mask).scores().dice
             assert sample.name == image["name"]
             # Kernels differ from processor to processor in the last digits.
             assert dice == pytest.approx(image["dice"], abs=2e-3)
@@ -33,6 +36,6 @@ def test_the_recorded_dice_is_measured_again(name, monuseg):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_validation_or_test_patient_was_fitted(name):
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
-    assert recorded["validation_patients"] == sorted(dataset.VALIDATION_PATIENTS)
-    assert recorded["fitting_patients"] == sorted(dataset.patients("Fitting"))
-    assert not set(recorded["fitting_patients"]) & set(dataset.patients("Test"))
+    assert recorded["val_patients"] == sorted(monuseg.VAL_PATIENTS)
+    assert recorded["train_patients"] == sorted(monuseg.patients("train"))
+    assert not set(recorded["train_patients"]) & set(monuseg.patients("test"))

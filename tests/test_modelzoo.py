@@ -12,8 +12,12 @@ import pytest
 import reference
 
 from nuclei import modelzoo, training
-from nuclei.files import InputError
+from nuclei.data.dataset import Sample
+from nuclei.errors import InputError
 from nuclei.networks.unet import unet
+from nuclei.training import record
+from nuclei.training.history import read_history
+from nuclei.training.record import provenance, training_record
 
 CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 1}}
 HISTORY = [{"epoch": 1, "val_dice": 0.5}, {"epoch": 2, "val_dice": 0.625}]
@@ -66,7 +70,7 @@ def test_a_folder_holds_all_that_was_saved(folder, trained):
     assert_equal_weights(modelzoo.load(folder), trained)
     assert_equal_weights(modelzoo.load(str(folder)), trained)
     assert modelzoo.read_config(folder) == CONFIG
-    assert modelzoo.read_history(folder) == HISTORY
+    assert read_history(folder) == HISTORY
     assert modelzoo.read_metrics(folder) == METRICS
 
 
@@ -204,8 +208,47 @@ def test_missing_metrics_get_a_sentence(folder):
             modelzoo.read_metrics(folder)
 
 
+def layers_of(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def test_a_network_starts_from_a_trained_one_but_for_its_last_layer(folder, trained):
+    wider = modelzoo.build(CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}})
+    last = wider.get_layer("nucleus").get_weights()
+    modelzoo.start_from(wider, folder)
+    expected = layers_of(trained)
+    for name, weights in layers_of(wider).items():
+        for found, value in zip(
+            weights, last if name == "nucleus" else expected[name], strict=True
+        ):
+            np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("other", [{"width": 3, "depth": 1}, {"width": 2, "depth": 2}])
+def test_a_network_that_does_not_fit_cannot_be_started_from(folder, other):
+    with pytest.raises(InputError, match="small does not fit this unet: start from a model of"):
+        modelzoo.start_from(unet(**other), folder)
+
+
+def test_the_record_of_a_training_holds_what_the_card_needs(trained):
+    image = np.zeros((8, 8, 3), np.uint8)
+    train, val = (
+        [Sample(name, name, "synthetic", image, image[..., 0] > 0, None) for name in names]
+        for names in (("a", "b"), ("c",))
+    )
+    history = [{"epoch": 1, "seconds": 90.0}, {"epoch": 2, "seconds": 30.0}]
+    kept = training_record(
+        trained, history, train, val, {"test": {"x": 1}}, {"device": "CPU"}, seed=7
+    )
+    assert kept["train_patients"] == ["a", "b"] and kept["val_patients"] == ["c"]
+    assert (kept["minutes"], kept["seed"], kept["test"]) == (2.0, 7, {"x": 1})
+    assert kept["data"] == "synthetic tissue" and kept["hardware"] == {"device": "CPU"}
+    assert kept["parameters"] == trained.count_params() and "commit" in kept
+    json.dumps(kept)
+
+
 def test_provenance_names_code_and_software():
-    found = modelzoo.provenance()
+    found = provenance()
     assert found["versions"]["keras"] == keras.__version__
     assert found["versions"]["numpy"] == np.__version__
     assert set(found["versions"]) == {"python", "keras", keras.backend.backend(), "numpy"}
@@ -217,8 +260,8 @@ def test_a_commit_has_a_plus_where_code_differs_and_none_for_figures(tmp_path, m
         author = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
         subprocess.run(["git", "-C", tmp_path, *author, *arguments], check=True)
 
-    monkeypatch.setattr(modelzoo, "ROOT", tmp_path)
-    assert modelzoo.provenance()["commit"] is None  # outside git
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    assert provenance()["commit"] is None  # outside git
     for folder in ("nuclei", "Graphs"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "file").write_text("before")
@@ -226,14 +269,14 @@ def test_a_commit_has_a_plus_where_code_differs_and_none_for_figures(tmp_path, m
     git("add", ".")
     git("commit", "-qm", "first")
     (tmp_path / "Graphs" / "file").write_text("after")
-    assert len(modelzoo.provenance()["commit"].removesuffix("+")) == 12
-    assert not modelzoo.provenance()["commit"].endswith("+")
+    assert len(provenance()["commit"].removesuffix("+")) == 12
+    assert not provenance()["commit"].endswith("+")
     (tmp_path / "nuclei" / "file").write_text("after")
-    assert modelzoo.provenance()["commit"].endswith("+")
+    assert provenance()["commit"].endswith("+")
 
 
 def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp_path, trained):
-    with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"distance": True}}
+    with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}}
     second = modelzoo.build(with_distance)
     reference.fill(second)
     modelzoo.save(tmp_path / "first", trained, CONFIG, HISTORY, METRICS)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import reference
 
-from nuclei import ROOT, inference
-from nuclei.networks import NETWORKS, backbones
+from nuclei import ROOT
+from nuclei.networks import NETWORKS, encoders
 from nuclei.networks.deeplabv3 import deeplabv3
 from nuclei.networks.segnet import segnet
 from nuclei.networks.unet import unet
+from nuclei.prediction import windows
 from nuclei.training import bce_dice_loss
 
 SMALL = {
@@ -84,6 +85,23 @@ class TestEveryNetwork:
         halves = np.unique(probability.astype(np.float16))
         assert len(np.unique(probability)) > len(halves)
 
+    def test_further_channels_are_of_the_same_kind(self, network, name):
+        reference.fill(network)
+        two = NETWORKS[name](**SMALL[name], channels=2)
+        doubled = []  # the last convolution has each of its weights twice
+        for weight, wider in zip(network.get_weights(), two.get_weights(), strict=True):
+            doubled.append(weight if weight.shape == wider.shape else np.repeat(weight, 2, -1))
+        two.set_weights(doubled)
+        image = discs()[0]
+        single, both = (keras.ops.convert_to_numpy(model(image)) for model in (network, two))
+        assert both.shape == (*single.shape[:3], 2) and both.dtype == np.float32
+        np.testing.assert_allclose(both, np.repeat(single, 2, axis=-1), atol=1e-6)
+
+    @pytest.mark.parametrize("argument", ["width", "channels"])
+    def test_sizes_below_one_are_refused(self, name, argument):
+        with pytest.raises(ValueError, match="at least 1"):
+            NETWORKS[name](**SMALL[name] | {argument: 0})
+
     def test_weights_survive_a_file(self, network, name, tmp_path):
         reference.fill(network)
         network.save_weights(tmp_path / "a.weights.h5")
@@ -150,21 +168,9 @@ class TestUNet:
         probability = keras.ops.convert_to_numpy(model(image))
         np.testing.assert_allclose(probability, expected, atol=1e-5)
 
-    def test_distance_is_a_second_channel_and_changes_nothing_else(self):
-        one, two = unet(width=3, depth=2), unet(width=3, depth=2, distance=True)
-        kernel, bias = one.get_layer("nucleus").get_weights()
-        two.set_weights(
-            [*one.get_weights()[:-2], np.repeat(kernel, 2, axis=-1), np.repeat(bias, 2)]
-        )
-        image = np.random.default_rng(1).integers(0, 256, (2, 16, 8, 3), np.uint8)
-        single, both = (keras.ops.convert_to_numpy(model(image)) for model in (one, two))
-        assert both.shape == (2, 16, 8, 2) and both.dtype == np.float32
-        np.testing.assert_allclose(both, np.repeat(single, 2, axis=-1), atol=1e-6)
-
-    @pytest.mark.parametrize("arguments", [{"width": 0}, {"depth": 0}, {"width": -4, "depth": 4}])
-    def test_sizes_below_one_are_refused(self, arguments):
+    def test_a_depth_below_one_is_refused(self):
         with pytest.raises(ValueError, match="at least 1"):
-            unet(**arguments)
+            unet(depth=0)
 
 
 def segnet_parameters(width):
@@ -222,12 +228,12 @@ np.save("probability.npy", model.predict(np.load("image.npy"), verbose=0))"""
         image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
         # A whole image goes through with a margin, so this patch is pooled in the same windows.
         patch = np.s_[228:804, 228:804]
-        assert (228 + inference.MARGIN) % 32 == 0
+        assert (228 + windows.MARGIN) % 32 == 0
         # Convolutions reach 1 pixel of their resolution, poolings one less than a window.
         reach = 2 * sum(2**stage * (2, 2, 3, 3, 3)[stage] for stage in range(5)) + 2**5 - 1
         inner = np.s_[reach:-reach, reach:-reach]
         by_itself = keras.ops.convert_to_numpy(model(image[patch][None]))[0, :, :, 0]
-        whole = inference.predict(model, image)
+        whole = windows.predict(model, image)
         assert np.ptp(whole[patch][inner]) > 0.05
         np.testing.assert_allclose(by_itself[inner], whole[patch][inner], atol=1e-5)
 
@@ -243,16 +249,12 @@ np.save("probability.npy", model.predict(np.load("image.npy"), verbose=0))"""
         for first, second in zip(*weights, strict=True):
             np.testing.assert_array_equal(first, second)
 
-    def test_a_width_below_one_is_refused(self):
-        with pytest.raises(ValueError, match="at least 1"):
-            segnet(width=0)
-
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """For each backbone, a file of weights in the place of ImageNet's."""
     paths = {}
-    for name, kind in backbones.BACKBONES.items():
+    for name, kind in encoders.ENCODERS.items():
         model = kind.build(include_top=False, weights=None)
         paths[name] = tmp_path_factory.mktemp("pretrained") / f"{name}.weights.h5"
         model.save_weights(paths[name])
@@ -268,7 +270,7 @@ class TestDeepLabv3:
     def test_probability_is_that_of_plain_numpy(self, output_stride, rates, decoder):
         model = deeplabv3("mobilenetv2", output_stride, decoder, width=16, rates=rates)
         reference.fill(model)
-        kind = backbones.BACKBONES["mobilenetv2"]
+        kind = encoders.ENCODERS["mobilenetv2"]
         layers = [kind.features, kind.low_level] if decoder else [kind.features]
         head = keras.Model([model.get_layer(name).output for name in layers], model.output)
         rng, finer = np.random.default_rng(1), output_stride // 4
@@ -281,11 +283,11 @@ class TestDeepLabv3:
         assert np.ptp(expected) > 0.1
         np.testing.assert_allclose(probability, expected, atol=1e-5)
 
-    @pytest.mark.parametrize("backbone", backbones.BACKBONES)
+    @pytest.mark.parametrize("backbone", encoders.ENCODERS)
     def test_a_file_starts_the_backbone(self, backbone, pretrained):
         file = pretrained[backbone]
         model = deeplabv3(backbone, width=2, backbone_weights=file)
-        kind = backbones.BACKBONES[backbone]
+        kind = encoders.ENCODERS[backbone]
         published = kind.build(include_top=False, weights=None)
         published.load_weights(file)
         used = keras.Model(published.input, published.get_layer(kind.features).output)
@@ -294,9 +296,7 @@ class TestDeepLabv3:
         for value, other in zip(model.get_weights(), expected, strict=False):
             np.testing.assert_array_equal(value, other)
 
-    @pytest.mark.parametrize(
-        "arguments", [{"width": 0}, {"backbone": "vgg16"}, {"output_stride": 4}]
-    )
+    @pytest.mark.parametrize("arguments", [{"backbone": "vgg16"}, {"output_stride": 4}])
     def test_what_cannot_be_built_is_refused(self, arguments):
-        with pytest.raises(ValueError, match="at least 1|no backbone|8, 16 or 32"):
+        with pytest.raises(ValueError, match="no encoder|8, 16 or 32"):
             deeplabv3(**arguments)

@@ -9,7 +9,7 @@ import pytest
 
 import run_notebooks
 from headless import execute, prepare_environment
-from nuclei.files import InputError
+from nuclei.errors import InputError
 
 pytestmark = pytest.mark.tensorflow  # the same under any backend: once is enough
 DIE = "import os\nos.kill(os.getpid(), 9)"
@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch):
     """An empty project as working directory, with MoNuSeg in some folder."""
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_notebooks.dataset, "find", lambda: Path("/somewhere/monuseg"))
+    monkeypatch.setattr(run_notebooks.monuseg, "find", lambda: Path("/somewhere/monuseg"))
 
 
 def write(path, *cells):
@@ -100,7 +100,7 @@ def test_a_notebook_that_fails_or_shows_a_path_is_left_as_it_was(code, reason):
 
 
 def test_without_monuseg_the_committed_notebooks_and_weights_are_left_alone(monkeypatch, capfd):
-    monkeypatch.setattr(run_notebooks.dataset, "find", lambda: None)
+    monkeypatch.setattr(run_notebooks.monuseg, "find", lambda: None)
     with pytest.raises(InputError, match="nuclei download"):
         run_notebooks.rewrite()
     write(
@@ -111,8 +111,8 @@ def test_without_monuseg_the_committed_notebooks_and_weights_are_left_alone(monk
 
 
 def test_a_parameter_that_does_not_exist_is_named_with_those_that_do():
-    write("notebooks/unet.ipynb", "WIDTH = 16\nEPOCHS = 5")
-    with pytest.raises(InputError, match="no parameter 'DEPTH': choose from WIDTH, EPOCHS"):
+    write("notebooks/unet.ipynb", "TRAIN = False\nWIDTH = 16\nEPOCHS = 5")
+    with pytest.raises(InputError, match="no parameter 'DEPTH': choose from TRAIN, WIDTH, EPOCHS"):
         run_notebooks.train("unet", {"DEPTH": 3})
 
 
@@ -138,5 +138,7 @@ def test_run_executes_all_in_reading_order_and_prints_results(capfd):
 
 def test_a_network_that_does_not_exist_is_named_with_those_that_do():
     write("notebooks/unet.ipynb", "TRAIN = False")
-    with pytest.raises(InputError, match="no network 'resnet': set MODEL to unet"):
-        run_notebooks.train("resnet", {})
+    write("notebooks/whole_slide.ipynb", "SLIDE = ''")  # a notebook that trains nothing
+    for name in ("resnet", "whole_slide"):
+        with pytest.raises(InputError, match=f"no network '{name}': set MODEL to unet\\.$"):
+            run_notebooks.train(name, {})

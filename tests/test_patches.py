@@ -2,13 +2,16 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei import dataset, files, patches
+from nuclei.data import monuseg, patch_files, patches
+from nuclei.data.dataset import Sample
+from nuclei.errors import InputError
 
 SHAPES = [(1, 1), (1, 300), (5, 7), (256, 256), (257, 255), (408, 409), (1000, 700)]
 
@@ -19,7 +22,19 @@ def noise(shape, dtype=np.uint8, seed=0):
 
 def sample(name="A", shape=(300, 270), seed=0):
     image = noise((*shape, 3), seed=seed)
-    return dataset.Sample(name, name, "organ", image, image[..., 0] > 99, None)
+    return Sample(name, name, "organ", image, image[..., 0] > 99, None)
+
+
+def labelled(name="A", shape=(300, 270), seed=0):
+    labels = noise(shape, seed=seed).astype(np.int32) * 257
+    return replace(sample(name, shape, seed), mask=labels > 0, labels=labels)
+
+
+def assert_equal(found, expected):
+    """Compare two `Patches`."""
+    assert found.names == expected.names
+    for name in ("images", "masks", "labels"):
+        np.testing.assert_array_equal(*(getattr(x, name) for x in (found, expected)), strict=True)
 
 
 def contents(folder):
@@ -32,8 +47,8 @@ def contents(folder):
 def written(tmp_path):
     """Two samples and the folder of their patches."""
     samples = [sample("A"), sample("B", seed=1)]
-    patches.write(samples, tmp_path / "Training", progress=False)
-    return tmp_path / "Training", samples
+    patch_files.write(samples, tmp_path / "train", progress=False)
+    return tmp_path / "train", samples
 
 
 def test_a_monuseg_image_makes_36_patches_that_hold_every_pixel():
@@ -111,11 +126,32 @@ def test_files_hold_rgb_and_masks_of_0_and_255(written):
 
 def test_reading_returns_what_was_written(written):
     folder, samples = written
-    images, masks = patches.read(folder, samples)
-    expected = np.concatenate([patches.cut(one.image) for one in samples])
-    np.testing.assert_array_equal(images, expected, strict=True)
-    expected = np.concatenate([patches.cut(one.mask) for one in samples])
-    np.testing.assert_array_equal(masks, expected, strict=True)
+    assert_equal(patch_files.read(folder), patch_files.cut_all(samples))
+
+
+def test_sizes_and_strides_other_than_the_usual_ones_are_written_and_read(tmp_path):
+    samples = [sample("A", (70, 90)), sample("B", (100, 64))]
+    patch_files.write(samples, tmp_path / "a", size=64, stride=32, progress=False)
+    found = patch_files.read(tmp_path / "a")
+    assert found.images.shape == (4 + 3, 64, 64, 3)  # 2 x 2 and 3 x 1
+    assert_equal(found, patch_files.cut_all(samples, 64, 32))
+
+
+def test_labels_are_kept_where_every_image_has_them(tmp_path):
+    samples = [labelled("A"), labelled("B", seed=1)]
+    patch_files.write(samples, tmp_path / "both", progress=False)
+    found = patch_files.read(tmp_path / "both")
+    expected = np.concatenate([patches.cut(one.labels) for one in samples])
+    np.testing.assert_array_equal(found.labels, expected, strict=True)
+    patch_files.write([samples[0], sample("C")], tmp_path / "one", progress=False)
+    assert patch_files.read(tmp_path / "one").labels is None
+    assert not (tmp_path / "one" / "Labels").exists()
+
+
+def test_patches_come_by_image_and_number(tmp_path):
+    patch_files.write([sample("B", (1000, 300)), sample("A-2")], tmp_path / "a", progress=False)
+    names = [f"A-2-PCH{index}" for index in range(4)] + [f"B-PCH{index}" for index in range(12)]
+    assert patch_files.read(tmp_path / "a").names == names
 
 
 def cut_short(path):
@@ -123,47 +159,79 @@ def cut_short(path):
 
 
 DAMAGE = {
-    "missing": lambda path: path.unlink(),
-    "cut short": cut_short,
-    "empty": lambda path: path.write_bytes(b""),
-    "no image": lambda path: path.write_text("patch"),
-    "other pixels": lambda path: Image.new("RGB", (256, 256)).save(path),
-    "other size": lambda path: Image.new("RGB", (25, 25)).save(path),
-    "left over": lambda path: path.with_name("C-PCH0.png").write_bytes(path.read_bytes()),
+    "missing": (lambda path: path.unlink(), "B-PCH3.png in only one of"),
+    "left over": (
+        lambda path: path.with_name("C-PCH0.png").write_bytes(path.read_bytes()),
+        "C-PCH0.png in only one of",
+    ),
+    "cut short": (cut_short, "B-PCH3.png is damaged or cut short"),
+    "empty": (lambda path: path.write_bytes(b""), "B-PCH3.png is damaged or cut short"),
+    "no image": (lambda path: path.write_text("patch"), "B-PCH3.png is damaged or cut short"),
+    "other size": (
+        lambda path: Image.new(Image.open(path).mode, (25, 25)).save(path),
+        "B-PCH3.png has another size than A-PCH0.png",
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", ["TissueImages", "GroundTruth"])
+@pytest.mark.parametrize("kind", ["TissueImages", "GroundTruth", "Labels"])
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_folder_that_differs_from_the_samples_is_not_read(written, kind, damage):
+def test_a_damaged_folder_is_refused_in_one_sentence(tmp_path, kind, damage):
+    samples = [labelled("A"), labelled("B", seed=1)]
+    patch_files.write(samples, tmp_path / "train", progress=False)
+    spoil, sentence = DAMAGE[damage]
+    spoil(tmp_path / "train" / kind / "B-PCH3.png")
+    for read in (patch_files.read, lambda folder: patch_files.read_or_cut(folder, samples)):
+        if (
+            damage in ("missing", "left over")
+            and kind == "TissueImages"
+            and read != patch_files.read
+        ):
+            continue  # these are other patches than those of the samples, which are cut
+        with pytest.raises(InputError, match=sentence) as error:
+            read(tmp_path / "train")
+        assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_patches_is_refused(tmp_path):
+    with pytest.raises(InputError, match="contains no patches: run patch_generator"):
+        patch_files.read(tmp_path)
+
+
+def test_patches_of_these_images_are_read(written, capsys):
     folder, samples = written
-    DAMAGE[damage](folder / kind / "B-PCH3.png")
-    assert patches.read(folder, samples) is None
+    found = patch_files.read_or_cut(folder, samples)
+    assert "8 patches, read from the files" in capsys.readouterr().out
+    assert_equal(found, patch_files.cut_all(samples))
 
 
-def test_a_folder_of_other_samples_is_not_read(written, tmp_path):
+def test_what_was_written_is_trusted(written):
     folder, samples = written
-    assert patches.read(folder, samples[:1]) is None
-    assert patches.read(folder, [*samples, sample("C")]) is None
-    assert patches.read(folder, [samples[0], sample("B", seed=2)]) is None
-    assert patches.read(tmp_path / "Test", samples) is None
+    Image.new("RGB", (256, 256)).save(folder / "TissueImages" / "B-PCH3.png")
+    assert not patch_files.read_or_cut(folder, samples).images[7].any()
 
 
-def test_patches_are_read_or_else_cut(written, tmp_path, capsys):
+def test_patches_of_other_images_or_another_size_are_cut_anew(written, tmp_path, capsys):
     folder, samples = written
-    from_files = patches.read_or_cut(folder, samples)
-    assert "patch_generator.ipynb wrote" in capsys.readouterr().out
-    from_memory = patches.read_or_cut(tmp_path / "Test", samples)
-    assert "cut here" in capsys.readouterr().out
-    for read, cut in zip(from_files, from_memory, strict=True):
-        np.testing.assert_array_equal(read, cut, strict=True)
+    cases = [
+        (samples[:1], 256, 152, "of other images"),
+        ([*samples, sample("C")], 256, 152, "of other images"),
+        (samples, 128, 64, "of another size"),
+        (samples, 250, 150, "of another size"),  # as many of each image
+    ]
+    for wanted, size, stride, reason in cases:
+        found = patch_files.read_or_cut(folder, wanted, size, stride)
+        assert reason in capsys.readouterr().out
+        assert_equal(found, patch_files.cut_all(wanted, size, stride))
+    patch_files.read_or_cut(tmp_path / "nowhere", samples)
+    assert "has not written patches" in capsys.readouterr().out
 
 
 def test_writing_again_replaces_the_earlier_patches(written):
     folder, _ = written
-    patches.write([sample("C")], folder, progress=False)
-    assert patches.read(folder, [sample("C")]) is not None
-    assert [path.name for path in folder.parent.iterdir()] == ["Training"]
+    patch_files.write([sample("C")], folder, progress=False)
+    assert patch_files.read(folder).names == [f"C-PCH{index}" for index in range(4)]
+    assert [path.name for path in folder.parent.iterdir()] == ["train"]
 
 
 @pytest.mark.parametrize(
@@ -172,8 +240,8 @@ def test_writing_again_replaces_the_earlier_patches(written):
         (KeyboardInterrupt(), KeyboardInterrupt, None),
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            files.InputError,
-            r"Training could not be written \(No space left on device\)",
+            InputError,
+            r"train could not be written \(No space left on device\)",
         ),
     ],
 )
@@ -191,7 +259,7 @@ def test_an_interruption_leaves_everything_as_it_was(
 
     monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(raised, match=message):
-        patches.write([sample("C"), sample("D")], folder, progress=False)
+        patch_files.write([sample("C"), sample("D")], folder, progress=False)
     assert contents(folder.parent) == before
 
 
@@ -206,8 +274,8 @@ def test_earlier_patches_come_back_when_the_new_ones_cannot_take_their_place(wri
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", refused)
-    with pytest.raises(files.InputError, match="Permission denied"):
-        patches.write([sample("C")], folder, progress=False)
+    with pytest.raises(InputError, match="Permission denied"):
+        patch_files.write([sample("C")], folder, progress=False)
     assert contents(folder.parent) == before
 
 
@@ -216,7 +284,7 @@ def test_what_a_killed_run_left_is_removed_an_hour_later(tmp_path):
     for leftover in (old, recent):
         (leftover / "TissueImages").mkdir(parents=True)
     os.utime(old, (0, 0))
-    patches.write([sample()], tmp_path / "Test", progress=False)
+    patch_files.write([sample()], tmp_path / "Test", progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"Test", recent.name}
 
 
@@ -225,15 +293,16 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     before = contents(tmp_path)
     for target in (tmp_path, tmp_path / "thesis", tmp_path / "thesis" / "chapter.tex"):
-        with pytest.raises(files.InputError, match="chapter.tex is no patch"):
-            patches.write([sample()], target, progress=False)
+        with pytest.raises(InputError, match="chapter.tex is not a patch"):
+            patch_files.write([sample()], target, progress=False)
     assert contents(tmp_path) == before
 
 
-def test_patches_of_monuseg_stitch_bit_for_bit(monuseg, tmp_path):
-    samples = dataset.load("Test", monuseg)[:3]
-    patches.write(samples, tmp_path / "Test", progress=False)
-    images, masks = patches.read(tmp_path / "Test", samples)
+def test_patches_of_monuseg_stitch_bit_for_bit(monuseg_folder, tmp_path):
+    samples = monuseg.load("Test", monuseg_folder)[:3]
+    patch_files.write(samples, tmp_path / "test", progress=False)
+    found = patch_files.read(tmp_path / "test")
+    images, masks = found.images, found.masks
     assert (len(images), len(masks)) == (3 * 36, 3 * 36)
     for index, one in enumerate(samples):
         window = np.s_[36 * index : 36 * (index + 1)]

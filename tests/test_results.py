@@ -6,7 +6,7 @@ import pytest
 
 import results
 from nuclei import ROOT
-from nuclei.files import InputError
+from nuclei.errors import InputError
 
 
 @pytest.mark.parametrize("path", results.pages(), ids=lambda path: str(path.relative_to(ROOT)))

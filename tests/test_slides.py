@@ -6,9 +6,11 @@ import tifffile
 from PIL import Image
 from slide_files import GLASS, aperio, tissue
 
-from nuclei.files import SlideError
-from nuclei.slide_formats import is_slide, write_pyramid
-from nuclei.slides import Slide, find_tissue
+from nuclei.errors import SlideError
+from nuclei.slides.pyramid import write_pyramid
+from nuclei.slides.readers import is_slide
+from nuclei.slides.slide import Slide
+from nuclei.slides.tissue import find_tissue
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ class TestSlide:
     def test_any_part_is_read_as_it_is(self, tmp_path, image):
         slide = Slide(write_pyramid(tmp_path / "a.tif", image))
         assert slide.shape == image.shape[:2]
-        assert slide.micrometres_per_pixel == pytest.approx(0.25) and slide.scale == 1
+        assert slide.mpp == pytest.approx(0.25) and slide.scale == 1
         np.testing.assert_array_equal(slide.read(200, 300, 333, 270), image[200:533, 300:570])
 
     def test_beyond_its_border_is_its_mirror_image(self, tmp_path, image):
@@ -44,10 +46,8 @@ class TestSlide:
     def test_another_resolution_is_scaled(self, tmp_path, image, finest, scale):
         size = tuple(round(n * 0.25 / finest) for n in image.shape[1::-1])
         scanned = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        slide = Slide(
-            write_pyramid(tmp_path / "a.tif", scanned, micrometres_per_pixel=finest, levels=1)
-        )
-        assert slide.scale == pytest.approx(scale) and slide.micrometres_per_pixel == 0.25
+        slide = Slide(write_pyramid(tmp_path / "a.tif", scanned, mpp=finest, levels=1))
+        assert slide.scale == pytest.approx(scale) and slide.mpp == 0.25
         assert np.abs(np.subtract(slide.shape, image.shape[:2])).max() <= 1
         whole = slide.read(0, 0, *slide.shape).astype(int)
         assert np.abs(whole - image[: slide.shape[0], : slide.shape[1]]).mean() < 8
@@ -59,13 +59,10 @@ class TestSlide:
     def test_the_level_nearest_to_a_quarter_micrometre_is_read(
         self, tmp_path, image, finest, level
     ):
-        assert (
-            Slide(write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=finest))._level
-            == level
-        )
+        assert Slide(write_pyramid(tmp_path / "a.tif", image, mpp=finest))._level == level
 
     def test_a_resolution_that_is_given_prevails(self, tmp_path, image):
-        slide = Slide(write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=0.25), 0.5)
+        slide = Slide(write_pyramid(tmp_path / "a.tif", image, mpp=0.25), 0.5)
         assert slide.scale == 0.5 and slide.shape == (1400, 1800)
 
     def test_ome_xml_knows_the_resolution(self, tmp_path, image):
@@ -75,7 +72,7 @@ class TestSlide:
 
     @pytest.mark.parametrize("resolution", [None, 352.8], ids=["none", "72 dots per inch"])
     def test_without_a_resolution_it_is_refused(self, tmp_path, image, resolution):
-        path = write_pyramid(tmp_path / "a.tif", image, micrometres_per_pixel=resolution)
+        path = write_pyramid(tmp_path / "a.tif", image, mpp=resolution)
         with pytest.raises(SlideError, match="does not say its resolution.*--mpp 0.25"):
             Slide(path)
 
@@ -86,7 +83,7 @@ class TestSlide:
         (tmp_path / "cut.svs").write_bytes(cut[: len(cut) // 2])
         sentences = {
             "none.svs": "does not exist",
-            "text.svs": "is not a slide that can be read",
+            "text.svs": "is not a slide in a known format",
             "grey.tif": "not 8-bit colour",
             "cut.svs": "is cut short",
         }
@@ -116,7 +113,7 @@ def test_only_pyramids_and_very_large_tiffs_are_slides(tmp_path, image, monkeypa
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     assert not any(is_slide(tmp_path / f"{n}.tif") for n in ("plain", "tiles", "broken", "none"))
     assert is_slide(write_pyramid(tmp_path / "a.tif", image)) and is_slide(tmp_path / "a.svs")
-    monkeypatch.setattr("nuclei.slide_formats.LARGE", 600_000)
+    monkeypatch.setattr("nuclei.slides.readers.LARGE", 600_000)
     assert is_slide(tmp_path / "plain.tif")
 
 
@@ -131,10 +128,10 @@ class TestTissue:
         assert found[true].mean() > 0.97
         assert found[~true].mean() < 0.02
 
-    def test_an_image_full_of_tissue_is_tissue(self, monuseg):
-        from nuclei import dataset
+    def test_an_image_full_of_tissue_is_tissue(self, monuseg_folder):
+        from nuclei.data import monuseg
 
-        for sample in dataset.load("Validation", monuseg):
+        for sample in monuseg.load("val", monuseg_folder):
             small = Image.fromarray(sample.image).resize((31, 31), Image.Resampling.BOX)
             assert find_tissue(np.asarray(small)).mean() > 0.95
 

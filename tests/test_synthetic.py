@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nuclei import synthetic
+from nuclei.data import synthetic
 
 
 def optical_density(image):
@@ -147,14 +147,14 @@ def test_fibres_run_along_their_angle():
     assert across > 3 * along
 
 
-def test_colours_lie_in_the_range_of_real_tissue(monuseg, sections):
+def test_colours_lie_in_the_range_of_real_tissue(monuseg_folder, sections):
     def colours(image, nuclei):
         return np.concatenate([image[nuclei].mean(axis=0), image[~nuclei].mean(axis=0)])
 
     real = []
-    for path in sorted((monuseg / "Training" / "TissueImages").glob("*.tif")):
+    for path in sorted((monuseg_folder / "Training" / "TissueImages").glob("*.tif")):
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        mask = monuseg / "Training" / "GroundTruth" / f"{path.stem}_bin_mask.png"
+        mask = monuseg_folder / "Training" / "GroundTruth" / f"{path.stem}_bin_mask.png"
         real.append(colours(image, cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE) > 0))
     low, high = np.min(real, axis=0), np.max(real, axis=0)
     drawn = np.array([colours(image, labels > 0) for image, labels in sections])

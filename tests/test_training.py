@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import reference
 
-from nuclei import modelzoo, training
-from nuclei.augment import AugmentedBatches
-from nuclei.files import InputError
+from nuclei import training
+from nuclei.data.augmentation import AugmentedBatches
+from nuclei.errors import InputError
 from nuclei.networks.unet import unet
+from nuclei.training.history import read_history
 
 STEPS, EPOCHS = 3, 4
 SIZES = {"size": 32, "stride": 32}
@@ -74,16 +75,34 @@ def test_distance_adds_a_cross_entropy_that_is_least_where_it_is_met():
 
 def test_accuracy_and_dice_are_of_the_first_channel():
     target, prediction = random_pair(3, shape=(3, 8, 10, 2))
-    share = np.mean((target[..., 0] >= 0.5) == (prediction[..., 0] >= 0.5), axis=(1, 2))
-    measured = keras.ops.convert_to_numpy(training.accuracy(target, prediction))
-    np.testing.assert_allclose(measured, share, rtol=1e-6)
+    share = np.mean((target[..., 0] >= 0.5) == (prediction[..., 0] >= 0.5))
     mask = keras.ops.convert_to_tensor(target >= 0.5)  # as the validation patches are given to fit
-    measured = keras.ops.convert_to_numpy(training.accuracy(mask, prediction))
-    np.testing.assert_allclose(measured, share, rtol=1e-6)
+    for truth in (target, mask):
+        metric = training.Accuracy()
+        metric.update_state(truth[:2], prediction[:2])  # in two batches of unequal size
+        metric.update_state(truth[2:], prediction[2:])
+        assert float(metric.result()) == pytest.approx(share, rel=1e-6)
+    again = training.Accuracy.from_config(metric.get_config())
+    again.update_state(target, prediction)
+    assert float(again.result()) == pytest.approx(share, rel=1e-6)
     one, two = training.Dice(), training.Dice()
     one.update_state(target[..., :1], prediction[..., :1])
     two.update_state(target, prediction)
     assert float(one.result()) == float(two.result())
+
+
+@pytest.mark.tensorflow
+def test_a_training_step_is_traced_once(tmp_path):
+    """Variables made within the first step would cost a second trace: half a minute for some."""
+    model, traces = unet(2, 1), []
+    metrics = [training.Dice(), training.Accuracy()]
+    model.compile(training.adamw(STEPS), training.bce_dice_loss, metrics=metrics, jit_compile=False)
+    step = model.train_step
+    model.train_step = lambda data: (traces.append(1), step(data))[1]
+    training.Checkpoint(tmp_path, None, STEPS).restore(model)
+    images = np.zeros((2, 16, 16, 3), np.float32)
+    model.train_on_batch(images, images[..., :1])
+    assert len(traces) == 1
 
 
 def test_dice_is_pooled_over_all_batches_since_the_reset():
@@ -219,7 +238,7 @@ def assert_close(one, other):
 def test_history_has_a_row_an_epoch(uninterrupted):
     checkpoint, _ = uninterrupted
     assert [row["epoch"] for row in checkpoint.history] == [1, 2, 3, 4]
-    assert modelzoo.read_history(checkpoint.folder) == checkpoint.history
+    assert read_history(checkpoint.folder) == checkpoint.history
     columns = ["epoch", "seconds", "dice", "loss", "val_dice", "val_loss"]
     assert sorted(checkpoint.history[0]) == sorted(columns)
     names = sorted(path.name for path in checkpoint.folder.iterdir())

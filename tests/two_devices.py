@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import reference
 
-from nuclei import devices, training
-from nuclei.augment import AugmentedBatches
+from nuclei import training
+from nuclei.data.augmentation import AugmentedBatches
 from nuclei.networks.unet import unet
+from nuclei.training import devices
 
 STEPS = 3
 SIZES = {"size": 32, "stride": 32}

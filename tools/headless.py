@@ -1,4 +1,4 @@
-"""Execute one notebook without a browser, and tidy it for committing."""
+"""Execute a notebook without a browser, and clean it for a commit."""
 
 import json
 import os
@@ -13,47 +13,48 @@ from nbclient.exceptions import DeadKernelError
 from nbformat.reader import NotJSONError
 from papermill.exceptions import PapermillExecutionError
 
-from nuclei.files import InputError
+from nuclei.errors import InputError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def prepare_environment():
-    """Set what kernels inherit; call it once, before `execute`."""
-    # Before any kernel of the same name that the user or the system has: the one of this Python.
+    """Set the environment variables that kernels inherit; call it once, before `execute`."""
+    # The kernel of this Python takes precedence over kernels of the user or system.
     kernels = str(Path(sys.prefix, "share", "jupyter"))
     os.environ["JUPYTER_PATH"] = os.pathsep.join(
         filter(None, [kernels, os.environ.get("JUPYTER_PATH")])
     )
-    # Kernels work in other folders, where a relative path would lead elsewhere.
+    # Make the path absolute, because kernels run in other folders.
     if folder := os.environ.get("MONUSEG_DIR"):
         os.environ["MONUSEG_DIR"] = str(Path(folder).expanduser().resolve())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def execute(notebook, copy, parameters=None, verbose=False):
-    """Execute a notebook top to bottom, in its own folder and a kernel of its own.
+    """Execute a notebook from top to bottom, in its own folder and with a new kernel.
 
     Parameters
     ----------
     notebook : Path
-        Relative to the working directory.
+        Path of the notebook, relative to the working directory.
     copy : Path
-        Where the executed copy is written, also relative: what was asked for stays free of paths
-        of this machine.
+        Path of the executed copy. It is relative too, so that the metadata contain no paths of
+        this machine.
     parameters : dict, optional
         Values for the cell tagged `parameters`.
     verbose : bool
-        Show what the notebook prints, not only its progress bars.
+        Show the output of the notebook, not only its progress bars.
 
     Returns
     -------
     NotebookNode
+        The executed notebook.
 
     Raises
     ------
     InputError
-        If a cell fails: names the notebook and the cell.
+        If the notebook cannot be read or a cell fails; the message names the notebook and the cell.
     """
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.unlink(missing_ok=True)
@@ -81,31 +82,31 @@ def execute(notebook, copy, parameters=None, verbose=False):
         reason = " ".join([f"{error.ename}:", *error.evalue.splitlines()[:1]])
     except DeadKernelError:
         cell = _last_started(copy)
-        reason = "its Python process died, perhaps for lack of memory"
+        reason = "its Python process died, perhaps because memory ran out"
     raise InputError(f"{notebook} failed in cell [{cell}] ({reason}): open {copy} to see more.")
 
 
 def _last_started(copy):
-    """Number the cell that was running when the kernel of an executed copy died."""
+    """Number of the cell that was running when the kernel died."""
     cells = nbformat.read(copy, as_version=4).cells
     code = [cell.metadata.papermill for cell in cells if cell.cell_type == "code"]
     return sum(bool(cell.start_time) for cell in code)
 
 
 def tidy(notebook, forbidden=()):
-    """Remove what differs between two executions or two machines, to commit the rest.
+    """Remove everything that differs between two executions or two machines.
 
     Parameters
     ----------
     notebook : NotebookNode
-        Executed; changed in place.
+        The executed notebook, which is changed in place.
     forbidden : iterable of str
         Paths of this machine.
 
     Raises
     ------
     InputError
-        If an output shows one of the `forbidden` paths: names the cell.
+        If an output shows one of the `forbidden` paths; the message names the cell.
     """
     notebook.metadata = nbformat.from_dict(
         {
@@ -118,7 +119,7 @@ def tidy(notebook, forbidden=()):
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type != "code":
             continue
-        # Progress bars, log lines and warnings tell of one machine; the copy in runs/ keeps them.
+        # Progress bars, log lines and warnings differ between machines; runs/ keeps them.
         cell.outputs = [
             output
             for output in cell.outputs
@@ -133,21 +134,21 @@ def tidy(notebook, forbidden=()):
 
 
 class QuietKernel(AsyncKernelManager):
-    """A kernel whose C++ libraries log to the executed copy only, not to the terminal as well."""
+    """A kernel whose C++ libraries do not log to the terminal, only to the executed copy."""
 
     async def start_kernel(self, **options):
-        """Start the process."""
+        """Start the process with its stderr closed to the terminal."""
         await super().start_kernel(stderr=subprocess.DEVNULL, **options)
 
 
 class ProgressBars:
-    """A terminal for the stderr of a notebook that shows progress bars and no log lines."""
+    """A stream for the stderr of a notebook that shows its progress bars but no log lines."""
 
     def write(self, text):
-        """Pass on what redraws a line, and the line break that ends it."""
+        """Pass on text that redraws a line, and the line break that ends it."""
         if "\r" in text or text == "\n":
             sys.stderr.write(text)
 
     def flush(self):
-        """Show it now."""
+        """Flush the terminal."""
         sys.stderr.flush()

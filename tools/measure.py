@@ -1,31 +1,33 @@
-"""Measure the shipped models again, on MoNuSeg: `make measure`.
+"""Evaluate the models in `models/` on MoNuSeg again: `make measure`.
 
-Replaces the reports of validation and test images in each `metrics.json`; what is known of the
-training stays.
+It replaces the reports of the validation and test images in each `metrics.json` and keeps the
+record of the training.
 """
 
 import sys
 import time
 
-from nuclei import dataset, evaluation, modelzoo
-from nuclei.files import InputError
+from nuclei import evaluation, modelzoo
+from nuclei.data import monuseg
+from nuclei.errors import InputError
 
 
 def measure(root=modelzoo.MODELS):
-    """Measure every model in a folder.
+    """Evaluate every model in a folder and rewrite its `metrics.json`.
 
     Parameters
     ----------
     root : Path
+        The folder with one subfolder per model.
 
     Raises
     ------
     InputError
-        If there is no MoNuSeg, or a model cannot be read.
+        If MoNuSeg was not found or a model cannot be read.
     """
-    if dataset.find() is None:
-        raise InputError("MoNuSeg is not here: run `.venv/bin/python -m nuclei download` first.")
-    splits = {split.lower(): dataset.load(split) for split in ("Validation", "Test")}
+    if monuseg.find() is None:
+        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    splits = {split: monuseg.load(split) for split in ("val", "test")}
     for config in sorted(root.glob("*/config.json")):
         folder, start = config.parent, time.perf_counter()
         model, metrics = modelzoo.load(folder), modelzoo.read_metrics(folder)

@@ -1,11 +1,18 @@
 """Write the results of the README and the cards of the models from `metrics.json`."""
 
 from nuclei import ROOT, modelzoo
+from nuclei.atomic import atomic_write
+from nuclei.errors import InputError
 from nuclei.evaluation import table
-from nuclei.files import InputError, whole
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
+
+PATCHES = {
+    "images": "cut anew from whole images in each epoch",
+    "files": "those that patch_generator.ipynb wrote",
+}
+"""What the parameter `PATCHES` of the notebooks means."""
 
 
 def pages(root=ROOT):
@@ -69,16 +76,24 @@ def comparison(models):
         patches.append([link, *(f"{test['patches'][score]:.3f}" for score in scores)])
     return "\n".join(
         [
-            "The 14 test images, whole, threshold 0.5, no test-time augmentation; "
-            "mean over images with 95% bootstrap interval:\n",
+            "Scores on the 14 test images. Each image is predicted whole, with a threshold of 0.5 "
+            "and without\ntest-time augmentation. Scores are means over images; Dice has a 95% "
+            "bootstrap interval.\n",
             "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI | PQ "
             "| Parameters | Training |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *_rows(images),
-            "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) score nuclei, which a "
-            "watershed tells apart; all else scores pixels.",
-            *([f"\nAll started from random weights but {', '.join(begun)}."] if begun else []),
-            "\nTheir 504 patches, each predicted by itself, all pixels pooled:\n",
+            "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) compare nuclei, after a "
+            "watershed has\nseparated touching ones. The other scores compare pixels.",
+            *(
+                [f"\nAll models started from random weights but {', '.join(begun)}."]
+                if begun
+                else []
+            ),
+            "\nScores on the 504 patches of the same images, as older work reports them. Each "
+            "patch is predicted\nby itself, and all pixels are pooled. The soft Dice per pixel "
+            "rewards background: see\n"
+            "[docs/evaluation.md](docs/evaluation.md#soft-dice-per-pixel).\n",
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
             *_rows(patches),
@@ -103,11 +118,12 @@ def card(name, config, metrics):
     arguments = ", ".join(f"{key}={value!r}" for key, value in config["arguments"].items())
     versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
     settings = {
-        "Data": f"{metrics['data']}, {len(metrics['fitting_patients'])} patients",
-        "Held out for validation": ", ".join(metrics["validation_patients"]),
+        "Data": f"{metrics['data']}, {len(metrics['train_patients'])} patients",
+        "Held out for validation": ", ".join(metrics["val_patients"]),
         "Start": f"{metrics['start']} weights",
         "Epochs": f"{metrics['epochs']} of {metrics['steps_per_epoch']} batches "
         f"of {metrics['batch_size']} augmented patches",
+        "Patches": PATCHES[metrics["patches"]],
         "Learning rate": f"{metrics['learning_rate']:g} at its peak",
         "Seed": metrics["seed"],
         "Hardware": f"{_training(metrics)}, {metrics['hardware']['precision']}",
@@ -121,14 +137,17 @@ def card(name, config, metrics):
         parameters=f"{metrics['parameters']:,}",
         settings="\n".join(_rows(settings.items())),
         test=table(metrics["test"]),
-        validation=table(metrics["validation"]),
+        validation=table(metrics["val"]),
     )
 
 
 CARD = """# {name}
 
-`{network}`: {parameters} parameters. It takes raw RGB, 0..255, at about 0.25 um per pixel, and
-gives the probability of nucleus. This page is written by `make results`.
+`{network}`
+
+The network has {parameters} parameters. It takes raw RGB, 0 to 255, at about 0.25 um per pixel. It
+gives each pixel the probability of nucleus and, as a second channel where `channels` is 2, the
+relative distance to the border of the nucleus. `make results` writes this page.
 
 ```python
 from nuclei import modelzoo
@@ -142,8 +161,8 @@ model = modelzoo.load("{name}")
 | --- | --- |
 {settings}
 
-The weights are those of the epoch with the best validation Dice; `history.csv` holds every epoch.
-The test images chose nothing.
+The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
+every epoch. No setting was chosen on the test images.
 
 ## Test images
 
@@ -153,14 +172,16 @@ The test images chose nothing.
 
 {validation}
 
-Whole images, threshold 0.5, no test-time augmentation; 95% bootstrap intervals over images. "Soft
-Dice per pixel" is the score of older work, which rewards background: an empty prediction reaches
-about 0.89.
+Images are predicted whole, with a threshold of 0.5 and without test-time augmentation. The 95%
+intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the other scores compare
+pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
+scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
+definitions.
 
 ## Licence
 
-The weights come from MoNuSeg, CC BY-NC-SA 4.0, and are under that licence too: not for commercial
-use.
+The weights were trained on MoNuSeg, which is under CC BY-NC-SA 4.0. They are under the same
+licence: you may not use them commercially.
 """
 
 
@@ -180,7 +201,7 @@ def update(check=False):
     stale = {path: text for path, text in pages().items() if _current(path) != text}
     if not check:
         for path, text in stale.items():
-            with whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(text)
     return list(stale)
 

@@ -1,6 +1,7 @@
 """Execute the notebooks: `make run`, `make notebooks` and `make train`.
 
-Each executed copy goes to runs/, cell by cell, and stays there for inspection when a cell fails.
+An executed copy of each notebook is written to runs/ cell by cell. It stays there if a cell fails,
+so that the error can be inspected.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import nbformat
 import papermill
 
 from headless import execute, prepare_environment, tidy
-from nuclei import ROOT, dataset
-from nuclei.files import InputError, whole
+from nuclei import ROOT
+from nuclei.atomic import atomic_write
+from nuclei.data import monuseg
+from nuclei.errors import InputError
 
 RUNS = Path("runs")
 FIRST, LAST = "patch_generator", "comparison"
@@ -24,14 +27,14 @@ DOWNLOAD = "`.venv/bin/python -m nuclei download`"
 
 
 def notebooks():
-    """Every notebook, in reading order: patches, each network, whole slides, then a comparison."""
+    """List all notebooks in reading order: patches, networks, whole slides, comparison."""
     found = [Path(f"{FIRST}.ipynb"), *sorted(Path("notebooks").glob("*.ipynb"))]
     return sorted(found, key=lambda path: path.stem == LAST)
 
 
 def run():
-    """Execute every notebook on whatever data there is; write to runs/ and print the results."""
-    folder = dataset.find()
+    """Execute all notebooks on MoNuSeg or synthetic tissue, write to runs/, print the results."""
+    folder = monuseg.find()
     print(f"Running the notebooks on {_source(folder)}, into {RUNS}/.", flush=True)
     results = RUNS / "results"
     for stale in [*RUNS.glob("*.ipynb"), *results.glob("*.json")]:
@@ -42,7 +45,7 @@ def run():
 
 
 def print_results(folder, data):
-    """Print one line for each report of `evaluation.evaluate` in a folder."""
+    """Print one line per report of `evaluation.evaluate` in a folder; `data` names the images."""
     scores = ("iou", "precision", "recall", "accuracy")
     print(f"\nResults on {data}: whole images, threshold 0.5, mean over images")
     paths = sorted(folder.glob("*.json"))
@@ -56,12 +59,12 @@ def print_results(folder, data):
 
 
 def rewrite():
-    """Execute every notebook in place: each is replaced whole, once it ran without an error."""
-    folder = dataset.find()
+    """Execute all notebooks in place; each one is replaced only after it ran without an error."""
+    folder = monuseg.find()
     if not folder:
         raise InputError(
             f"The committed notebooks show MoNuSeg, which was not found: get it with {DOWNLOAD}, "
-            "or execute copies with `make run`."
+            "or run copies of the notebooks with `make run`."
         )
     for notebook in notebooks():
         copy = RUNS / notebook.name
@@ -69,27 +72,41 @@ def rewrite():
         try:
             tidy(executed, forbidden=(str(ROOT), str(folder)))
         except InputError as error:
-            raise InputError(f"{notebook} is left as it was: {error}") from None
-        with whole(notebook) as temporary:
+            raise InputError(f"{notebook} was not changed: {error}") from None
+        with atomic_write(notebook) as temporary:
             nbformat.write(executed, temporary)
 
 
 def train(model, parameters):
-    """Execute the notebook of a network with TRAIN on.
+    """Execute the notebook of a network with TRAIN=True.
 
-    On MoNuSeg it rewrites models/ and Graphs/; without it the same goes to runs/, so that
-    the weights of the project stay as they are.
+    With MoNuSeg the results are written to models/ and Graphs/. On synthetic tissue they are
+    written to runs/, so that the weights of the project stay unchanged.
+
+    Parameters
+    ----------
+    model : str
+        Name of the notebook without its suffix, e.g. "unet".
+    parameters : dict
+        Values for the cell tagged `parameters`.
+
+    Raises
+    ------
+    InputError
+        If there is no such notebook or parameter, or a cell fails.
     """
     notebook = Path("notebooks", f"{model}.ipynb")
-    networks = [path.stem for path in notebooks() if path.stem not in (FIRST, LAST)]
+    found = sorted(notebook.parent.glob("*.ipynb"))
+    parameters_of = {path.stem: papermill.inspect_notebook(str(path)) for path in found}
+    networks = [name for name, known in parameters_of.items() if "TRAIN" in known]
     if model not in networks:
         raise InputError(f"There is no network {model!r}: set MODEL to {' or '.join(networks)}.")
-    known = papermill.inspect_notebook(str(notebook))
+    known = parameters_of[model]
     if unknown := parameters.keys() - known.keys():
         raise InputError(
             f"{notebook} has no parameter {unknown.pop()!r}: choose from {', '.join(known)}."
         )
-    folder = dataset.find()
+    folder = monuseg.find()
     output = "." if folder else str(RUNS)
     where = f"{output}/models/ and {output}/Graphs/"
     print(f"Training on {_source(folder)}, into {where}.", flush=True)
@@ -98,10 +115,10 @@ def train(model, parameters):
 
 
 def _source(folder):
-    """Say what the notebooks will find."""
+    """Describe the data that the notebooks will use."""
     if folder:
         return f"MoNuSeg from {folder}"
-    return f"synthetic tissue, for MoNuSeg was not found (get it with {DOWNLOAD})"
+    return f"synthetic tissue, because MoNuSeg was not found (get it with {DOWNLOAD})"
 
 
 def _parameter(text):
@@ -111,16 +128,16 @@ def _parameter(text):
     try:
         return name, ast.literal_eval(value)
     except (SyntaxError, ValueError):
-        return name, value  # a word needs no quotes
+        return name, value  # a string needs no quotes
 
 
 def main(arguments=None):
     """Parse the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="to runs/, on any data")
-    commands.add_parser("rewrite", help="in place, on MoNuSeg")
-    training = commands.add_parser("train", help="one network, on MoNuSeg")
+    commands.add_parser("run", help="execute copies in runs/, on any data")
+    commands.add_parser("rewrite", help="execute the notebooks in place, on MoNuSeg")
+    training = commands.add_parser("train", help="train one network, on any data")
     training.add_argument("model")
     training.add_argument("parameters", nargs="*", type=_parameter, metavar="NAME=VALUE")
     arguments = vars(parser.parse_args(arguments))
@@ -138,8 +155,8 @@ def main(arguments=None):
         print(f"{error}: free some space or check the permissions of {RUNS}/.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        logging.disable()  # of the tasks that nbclient drops
-        print(f"Interrupted: {RUNS}/ holds what was executed so far.", file=sys.stderr)
+        logging.disable()  # hides errors of the tasks that nbclient cancels
+        print(f"Interrupted: {RUNS}/ contains the cells executed so far.", file=sys.stderr)
         return 130
     return 0
 

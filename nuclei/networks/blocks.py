@@ -1,4 +1,4 @@
-"""What several networks are built of."""
+"""Groups of layers that several networks share."""
 
 from keras import layers
 
@@ -17,6 +17,7 @@ def convolution(x, channels, name, size=3, number=""):
     size : int
         Side of the kernel in pixels.
     number : int or str
+        Last part of the layer names.
 
     Returns
     -------
@@ -26,7 +27,7 @@ def convolution(x, channels, name, size=3, number=""):
         channels,
         size,
         padding="same",
-        use_bias=False,  # the mean that batch normalisation takes away would undo it
+        use_bias=False,  # batch normalisation would remove it with the mean
         kernel_initializer="he_normal",
         name=f"{name}_convolution{number}",
     )(x)
@@ -35,16 +36,39 @@ def convolution(x, channels, name, size=3, number=""):
 
 
 def convolutions(x, channels, name):
-    """Apply 3 x 3 convolutions in a row, numbered from 1; `channels` has one entry for each."""
+    """Apply several 3 x 3 convolutions, numbered from 1, as `convolution` does.
+
+    Parameters
+    ----------
+    x : KerasTensor, shape (B, H, W, C)
+    channels : sequence of int
+        Output channels of each convolution.
+    name : str
+        As for `convolution`.
+
+    Returns
+    -------
+    KerasTensor, shape (B, H, W, channels[-1])
+    """
     for number, count in enumerate(channels, start=1):
         x = convolution(x, count, name, number=number)
     return x
 
 
 def nucleus(x, channels=1):
-    """Turn features into the probability of nucleus: a 1 x 1 convolution and a sigmoid.
+    """Turn features into the probability of nucleus by a 1 x 1 convolution and a sigmoid.
 
-    In float32 also under mixed precision: half a float is too coarse for probabilities.
-    Further channels are of the same kind: numbers from 0 to 1 at each pixel.
+    The layer is float32 even under mixed precision, because float16 is too coarse for
+    probabilities. Further channels are also numbers from 0 to 1 at each pixel.
+
+    Parameters
+    ----------
+    x : KerasTensor, shape (B, H, W, C)
+    channels : int
+        Channels of the output.
+
+    Returns
+    -------
+    KerasTensor of float32, shape (B, H, W, channels)
     """
     return layers.Conv2D(channels, 1, activation="sigmoid", dtype="float32", name="nucleus")(x)

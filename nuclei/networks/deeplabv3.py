@@ -2,12 +2,12 @@
 
 from keras import Input, Model, layers
 
-from . import backbones
+from . import encoders
 from .blocks import convolution
 from .upsampling import BilinearUpSampling2D
 
 LOW_LEVEL_CHANNELS = 48
-"""Of the features of stride 4 in the decoder, as in v3+."""
+"""Channels of the stride 4 features in the decoder, as in v3+."""
 
 
 def deeplabv3(
@@ -16,61 +16,59 @@ def deeplabv3(
     decoder=True,
     width=256,
     rates=(6, 12, 18),
-    weights=None,
+    channels=1,
     backbone_weights=None,
 ):
-    """Build a DeepLabv3 that marks nuclei.
+    """Build a DeepLabv3 that segments nuclei.
 
-    As in v3+, 3 x 3 convolutions after the backbone are depthwise separable. One sigmoid
-    channel takes the place of the softmax.
+    As in v3+, the 3 x 3 convolutions after the backbone are depthwise separable. One sigmoid
+    channel replaces the softmax.
 
     Parameters
     ----------
     backbone : str
-        "mobilenetv2" or "xception".
+        The encoder: "mobilenetv2" or "xception".
     output_stride : int
-        Sides of the image over those of the features from the backbone: 8 or 16.
+        Side of the image divided by the side of the backbone's feature map: 8 or 16.
     decoder : bool
-        Whether features of stride 4 sharpen the outlines, as in v3+. Without, it is v3.
+        Whether features of stride 4 sharpen the outlines, as in v3+. Without them it is v3.
     width : int
-        Channels after the backbone. The papers have 256.
+        Channels after the backbone. The papers use 256.
     rates : sequence of int
-        Dilations of the atrous convolutions at output stride 16; at 8 they are doubled. The
-        papers have 6, 12 and 18 for crops of 513 pixels. A crop of 256 is 16 features wide: at a
-        rate of 16 or more, all but the middle of a kernel meets padding only and learns nothing,
-        until a larger image gives it something to see.
-    weights : str, optional
-        "imagenet": start the backbone from what `keras.applications` downloads, or from random
-        weights where that fails, after saying so.
+        Dilation rates of the atrous convolutions at output stride 16; they are doubled at 8. The
+        papers use 6, 12 and 18 for crops of 513 pixels. A patch of 256 pixels is only 16 features
+        wide: at a rate of 16 or more, only the centre of a kernel sees features and the other
+        weights see padding, so they learn nothing unless images are larger.
+    channels : int
+        Channels of the output, as for `unet`.
     backbone_weights : str or Path, optional
-        A file to start the backbone from, of the `keras.applications` model without its top.
+        Initial weights of the backbone: random by default; "imagenet" for those that
+        `keras.applications` downloads; or a file, as for `encoders.pretrained`.
 
     Returns
     -------
     keras.Model
-        Maps raw RGB, 0..255, of shape (B, H, W, 3), to the probability of nucleus, float32 of
-        shape (B, H, W, 1). H and W are any multiples of `output_stride`.
+        Maps raw RGB, 0..255, of shape (B, H, W, 3), to numbers from 0 to 1, float32 of shape
+        (B, H, W, channels). H and W must be multiples of `output_stride`.
 
     Raises
     ------
     ValueError
-        If there is no such backbone or output stride, or `width` is below 1.
+        If there is no such backbone or output stride, or `width` or `channels` is below 1.
     InputError
-        If `backbone_weights` is missing, damaged, or of another network.
+        If `backbone_weights` is missing, damaged, or belongs to another network.
     """
-    if width < 1:
-        raise ValueError(f"A DeepLabv3 needs a width of at least 1, not {width}.")
+    if min(width, channels) < 1:
+        raise ValueError(
+            f"A DeepLabv3 needs width and channels of at least 1, not {width} and {channels}."
+        )
     image = Input((None, None, 3), name="image")
-    encoder = backbones.build(backbone, image, output_stride)
-    if weights == "imagenet" or backbone_weights is not None:
-        trained = backbones.pretrained(backbone, backbone_weights)
-        if trained is not None:
-            encoder.set_weights(trained)
-    kind = backbones.BACKBONES[backbone]
+    encoder = encoders.build(backbone, image, output_stride, backbone_weights)
+    kind = encoders.ENCODERS[backbone]
     x = encoder.get_layer(kind.features).output
 
     # (H / output_stride, W / output_stride, C) -> (H / output_stride, W / output_stride, width)
-    x = _pyramid(x, width, [rate * 16 // output_stride for rate in rates])
+    x = _aspp(x, width, [rate * 16 // output_stride for rate in rates])
 
     stride = output_stride
     if decoder:
@@ -83,25 +81,25 @@ def deeplabv3(
             x = _separable_convolution(x, width, 1, f"decoder_convolution{i}")
         stride = 4
 
-    # float32 also under mixed precision: half a float is too coarse for probabilities.
-    x = layers.Conv2D(1, 1, dtype="float32", name="logits")(x)
+    # float32 even under mixed precision, because float16 is too coarse for probabilities.
+    x = layers.Conv2D(channels, 1, dtype="float32", name="logits")(x)
     x = BilinearUpSampling2D(stride, dtype="float32", name="up")(x)
     nucleus = layers.Activation("sigmoid", dtype="float32", name="nucleus")(x)
     return Model(encoder.inputs[0], nucleus, name="deeplabv3")
 
 
-def _pyramid(x, width, rates):
-    """Atrous spatial pyramid pooling (section 3.3 of the first paper): context at many scales."""
-    branches = [convolution(x, width, "pyramid_point", 1)]
+def _aspp(x, width, rates):
+    """ASPP, atrous spatial pyramid pooling (DeepLabv3, section 3.3): context at many scales."""
+    branches = [convolution(x, width, "aspp_point", 1)]
     for i, rate in enumerate(rates, start=1):
-        branches.append(_separable_convolution(x, width, rate, f"pyramid_atrous{i}"))
-    x_image = layers.GlobalAveragePooling2D(keepdims=True, name="pyramid_image_mean")(x)
-    x_image = convolution(x_image, width, "pyramid_image", 1)
+        branches.append(_separable_convolution(x, width, rate, f"aspp_atrous{i}"))
+    x_image = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_image_mean")(x)
+    x_image = convolution(x_image, width, "aspp_image", 1)
 
-    # The paper repeats the image's vector at every pixel, concatenates and projects. To project
-    # both by themselves and add is the same, and needs no repetition.
-    x = layers.Concatenate(name="pyramid_concatenate")(branches)
-    x = layers.Conv2D(width, 1, use_bias=False, name="projection_pyramid")(x)
+    # The paper repeats the image vector at every pixel, concatenates it and projects the result.
+    # Projecting both separately and adding them gives the same, without the repetition.
+    x = layers.Concatenate(name="aspp_concatenate")(branches)
+    x = layers.Conv2D(width, 1, use_bias=False, name="projection_aspp")(x)
     x_image = layers.Conv2D(width, 1, use_bias=False, name="projection_image")(x_image)
     x = layers.Add(name="projection")([x, x_image])
     x = layers.BatchNormalization(name="projection_normalization")(x)
@@ -110,7 +108,7 @@ def _pyramid(x, width, rates):
 
 
 def _separable_convolution(x, channels, rate, name):
-    """Depthwise, then pointwise, each with batch normalisation and ReLU."""
+    """Depthwise, then pointwise convolution, each with batch normalisation and ReLU."""
     x = layers.DepthwiseConv2D(
         3, padding="same", dilation_rate=rate, use_bias=False, name=f"{name}_depthwise"
     )(x)

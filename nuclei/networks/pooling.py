@@ -1,9 +1,9 @@
 """Max-pooling that remembers where each maximum was, and unpooling that puts it back there.
 
-The index of a maximum is its position inside the 2 x 2 window, for which two bits are enough
-(Badrinarayanan et al., IEEE TPAMI 39(12), 2017, section 3): 0 top left, 1 top right, 2 bottom left,
-3 bottom right. Unpooling then needs no scatter. What TensorFlow offers instead, flat positions in
-the whole tensor and `scatter_nd`, is slower on a CPU and not deterministic on a GPU.
+The index of a maximum is its position in the 2 x 2 pooling window: 0 top left, 1 top right,
+2 bottom left, 3 bottom right (Badrinarayanan et al., IEEE TPAMI 39(12), 2017, section 3).
+Unpooling then needs no scatter. TensorFlow's own way, flat positions in the whole tensor and
+`scatter_nd`, is slower on a CPU and not deterministic on a GPU.
 """
 
 import keras
@@ -12,12 +12,13 @@ from keras import KerasTensor, layers, ops
 
 @keras.saving.register_keras_serializable("nuclei")
 class MaxPooling2DWithIndices(layers.Layer):
-    """Take the maximum of each 2 x 2 window, and say where it was.
+    """Take the maximum of each 2 x 2 pooling window and its position.
 
-    Of equal values the first in row-major order wins, and alone receives the gradient.
+    Among equal values the first in row-major order is taken; only it receives the gradient.
 
-    Call with a tensor of floats of shape (B, H, W, C), H and W even. It returns the maxima, in
-    the compute dtype, and their indices, int8 in 0..3, both of shape (B, H / 2, W / 2, C).
+    Call the layer with a tensor of floats of shape (B, H, W, C), H and W even. It returns the
+    maxima, in the compute dtype, and their indices, int8 in 0..3, both of shape
+    (B, H / 2, W / 2, C).
 
     Raises
     ------
@@ -33,12 +34,12 @@ class MaxPooling2DWithIndices(layers.Layer):
     """
 
     def call(self, x):
-        """Pool; see the class."""
+        """Pool, as the class describes."""
         _check(x.shape)
         batch, height, width, channels = ops.shape(x)
         row = width // 2 * channels
         left, right = _unzip(x, channels)
-        from_right = right > left  # not >=: the first of equal values wins
+        from_right = right > left  # not >=, so that the first of equal values is taken
         top, bottom = _unzip(ops.where(from_right, right, left), row)
         top_index, bottom_index = _unzip(ops.cast(from_right, "int8"), row)
         from_bottom = bottom > top
@@ -48,7 +49,7 @@ class MaxPooling2DWithIndices(layers.Layer):
         return ops.reshape(maxima, shape), ops.reshape(indices, shape)
 
     def compute_output_spec(self, x):
-        """Shapes and dtypes of maxima and indices."""
+        """Return the shapes and dtypes of the maxima and the indices."""
         _check(x.shape)
         batch, height, width, channels = x.shape
         shape = (batch, height and height // 2, width and width // 2, channels)
@@ -57,10 +58,10 @@ class MaxPooling2DWithIndices(layers.Layer):
 
 @keras.saving.register_keras_serializable("nuclei")
 class MaxUnpooling2D(layers.Layer):
-    """Put maxima back where they were in their 2 x 2 windows, among zeros.
+    """Put values back where the maxima were in their 2 x 2 pooling windows; fill up with zeros.
 
-    Call with a list of two tensors of shape (B, H, W, C): values, and the indices that
-    `MaxPooling2DWithIndices` gave. It returns a tensor of shape (B, 2 H, 2 W, C).
+    Call the layer with a list of two tensors of shape (B, H, W, C): the values, and the indices
+    from `MaxPooling2DWithIndices`. It returns a tensor of shape (B, 2 H, 2 W, C).
 
     Examples
     --------
@@ -72,19 +73,19 @@ class MaxUnpooling2D(layers.Layer):
     """
 
     def call(self, inputs):
-        """Unpool; see the class."""
+        """Unpool, as the class describes."""
         x, indices = inputs
         batch, height, width, channels = ops.shape(x)
         corners = ops.reshape(ops.cast([0, 1, 2, 3], "int8"), (1, 2, 1, 2, 1))
         indices = ops.reshape(indices, (batch * height, 1, width, 1, channels))
         chosen = ops.equal(indices, corners)  # of shape (B H, 2, W, 2, C)
-        # In two steps, whose gradients are sums over one axis each.
+        # In two steps, so that each gradient is a sum over one axis.
         x = _repeat(_repeat(x, width * channels), channels)
         shape = (batch, 2 * height, 2 * width, channels)
         return ops.reshape(x, shape) * ops.cast(ops.reshape(chosen, shape), x.dtype)
 
     def compute_output_spec(self, inputs):
-        """Shape and dtype of the larger map."""
+        """Return the shape and dtype of the enlarged map."""
         batch, height, width, channels = inputs[0].shape
         shape = (batch, height and 2 * height, width and 2 * width, channels)
         return KerasTensor(shape, self.compute_dtype)
@@ -99,11 +100,14 @@ def _check(shape):
 
 
 def _unzip(x, size):
-    """Deal runs of `size` values out in turn; strided slices have far slower gradients."""
+    """Split into two tensors: groups of `size` values go to the first and the second in turn.
+
+    Strided slices would have far slower gradients.
+    """
     return ops.split(ops.reshape(x, (-1, 2 * size)), 2, axis=-1)
 
 
 def _repeat(x, size):
-    """Give every run of `size` values twice."""
+    """Repeat every group of `size` values."""
     runs = ops.reshape(x, (-1, 1, size))
     return ops.broadcast_to(runs, (ops.shape(runs)[0], 2, size))

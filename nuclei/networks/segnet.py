@@ -7,37 +7,41 @@ from .pooling import MaxPooling2DWithIndices, MaxUnpooling2D
 from .upsampling import BilinearUpSampling2D
 
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
-"""Channels, in units of the width, and convolutions of each stage: those of VGG16."""
+"""Channels, in units of the width, and number of convolutions of each stage, as in VGG16."""
 
 
-def segnet(width=64, indices=True):
-    """Build a SegNet that marks nuclei.
+def segnet(width=64, indices=True, channels=1):
+    """Build a SegNet that segments nuclei.
 
-    The encoder is that of VGG16 without its dense layers; the decoder mirrors it. No features
-    are handed across: the decoder learns where each maximum was, and nothing else. One sigmoid
-    channel takes the place of the softmax.
+    The encoder is VGG16 without its dense layers; the decoder mirrors it. There are no skip
+    connections: the decoder gets only the positions of the maxima from the encoder. One sigmoid
+    channel replaces the softmax.
 
     Parameters
     ----------
     width : int
-        Channels of the first stage. The paper has 64.
+        Channels of the first stage. The paper uses 64.
     indices : bool
-        Whether the decoder puts the maxima back where they were. Without, it doubles the
-        resolution bilinearly, so that one sees what the indices bring.
+        Whether the decoder puts the maxima back where they were. Otherwise it doubles the
+        resolution bilinearly, which shows what the indices contribute.
+    channels : int
+        Channels of the output, as for `unet`.
 
     Returns
     -------
     keras.Model
-        Maps raw RGB, 0..255, of shape (B, H, W, 3), to the probability of nucleus, float32 of
-        shape (B, H, W, 1). H and W are any multiples of 32.
+        Maps raw RGB, 0..255, of shape (B, H, W, 3), to numbers from 0 to 1, float32 of shape
+        (B, H, W, channels). H and W must be multiples of 32.
 
     Raises
     ------
     ValueError
-        If `width` is below 1.
+        If `width` or `channels` is below 1.
     """
-    if width < 1:
-        raise ValueError(f"A SegNet needs a width of at least 1, not {width}.")
+    if min(width, channels) < 1:
+        raise ValueError(
+            f"A SegNet needs width and channels of at least 1, not {width} and {channels}."
+        )
     image = Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
 
@@ -51,7 +55,7 @@ def segnet(width=64, indices=True):
         else:
             x = layers.MaxPooling2D(2, name=f"encoder{stage}_pool")(x)
 
-    # Decoder: each stage doubles H and W and ends with the channels that the next one unpools.
+    # Decoder: each stage doubles H and W, and outputs the channels that the next stage unpools.
     for stage, (factor, count) in reversed(list(enumerate(STAGES, start=1))):
         name = f"decoder{stage}"
         if indices:
@@ -61,4 +65,4 @@ def segnet(width=64, indices=True):
         last = STAGES[max(stage - 2, 0)][0]
         x = convolutions(x, (count - 1) * [factor * width] + [last * width], name)
 
-    return Model(image, nucleus(x), name="segnet")
+    return Model(image, nucleus(x, channels), name="segnet")

@@ -1,9 +1,9 @@
-"""How far each layer of a network has reduced the image."""
+"""The stride of each layer of a network: by how much it has reduced the image."""
 
 import keras
 
 SIDE = 512
-"""Pixels of the square image whose way through the network gives the strides."""
+"""Side, in pixels, of the square image from whose feature maps the strides are computed."""
 
 
 def strides(model):
@@ -17,9 +17,9 @@ def strides(model):
     Returns
     -------
     dict of str to (int, int)
-        By the name of each layer, for its first output: side of the image over that of the map,
-        rounded, so that maps which lost a border count as well, and its channels. A map of one
-        pixel has the stride `SIDE`.
+        Stride and channels of the first output of each layer, by layer name. The stride is the
+        side of the image divided by the side of the map, rounded because unpadded layers lose a
+        border. A map of one pixel has the stride `SIDE`.
     """
     outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in model.operations}
     shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])

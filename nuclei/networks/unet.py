@@ -5,37 +5,41 @@ from keras import Input, Model, layers
 from .blocks import convolutions, nucleus
 
 
-def unet(width=64, depth=4, distance=False):
-    """Build a UNet that marks nuclei.
+def unet(width=64, depth=4, channels=1):
+    """Build a UNet that segments nuclei.
 
-    It departs from the paper in three points: convolutions are padded, so that the output is
+    It differs from the paper in three points: convolutions are padded, so that the output is
     as large as the input; each is followed by batch normalisation, which replaces the
-    dropout; and one sigmoid channel takes the place of two softmax channels.
+    dropout; and one sigmoid channel replaces the two softmax channels.
 
     Parameters
     ----------
     width : int
-        Channels of the first stage; each stage down doubles them. The paper has 64.
+        Channels of the first stage; each further stage of the encoder doubles them. The paper
+        uses 64.
     depth : int
-        Number of 2 x 2 poolings. The paper has 4.
-    distance : bool
-        Add a second channel to the output: the relative distance to the border of the nucleus, by
-        which `instances.separate` tells touching nuclei apart.
+        Number of 2 x 2 poolings. The paper uses 4.
+    channels : int
+        Channels of the output. The first is the probability of nucleus. The second, if there is
+        one, is the relative distance to the border of the nucleus (`data.targets`), which
+        `instances.separate` uses to separate touching nuclei.
 
     Returns
     -------
     keras.Model
-        Maps raw RGB, 0..255, of shape (B, H, W, 3), to the probability of nucleus, float32 of
-        shape (B, H, W, 1), or (B, H, W, 2) with the distance. H and W are any multiples of
-        2 ** depth.
+        Maps raw RGB, 0..255, of shape (B, H, W, 3), to numbers from 0 to 1, float32 of shape
+        (B, H, W, channels). H and W must be multiples of 2 ** depth.
 
     Raises
     ------
     ValueError
-        If `width` or `depth` is below 1.
+        If `width`, `depth` or `channels` is below 1.
     """
-    if width < 1 or depth < 1:
-        raise ValueError(f"A UNet needs width and depth of at least 1, not {width} and {depth}.")
+    if min(width, depth, channels) < 1:
+        raise ValueError(
+            "A UNet needs width, depth and channels of at least 1, "
+            f"not {width}, {depth} and {channels}."
+        )
     image = Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
 
@@ -48,11 +52,11 @@ def unet(width=64, depth=4, distance=False):
 
     x = convolutions(x, 2 * [width * 2**depth], "bottleneck")
 
-    # Expanding path: each stage doubles H and W and sees the features of the same size again.
+    # Expanding path: each stage doubles H and W and adds the encoder features of the same size.
     for stage in reversed(range(depth)):
         name = f"decoder{stage + 1}"
         x = layers.Conv2DTranspose(width * 2**stage, 2, strides=2, name=f"{name}_up")(x)
         x = layers.Concatenate(name=f"{name}_concatenate")([skips[stage], x])
         x = convolutions(x, 2 * [width * 2**stage], name)
 
-    return Model(image, nucleus(x, channels=1 + distance), name="unet")
+    return Model(image, nucleus(x, channels), name="unet")

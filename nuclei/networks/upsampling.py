@@ -1,4 +1,4 @@
-"""Bilinear up-sampling by a whole factor, of maps whose sides are not known beforehand."""
+"""Bilinear up-sampling by a whole factor, for maps of any size."""
 
 import keras
 from keras import layers, ops
@@ -8,13 +8,13 @@ from keras import layers, ops
 class BilinearUpSampling2D(layers.Layer):
     """Enlarge maps as `UpSampling2D(factor, interpolation="bilinear")` does.
 
-    That layer fails under TensorFlow in Keras 3.15 once one compiled model has seen images of two
-    sizes (keras-team/keras, pull request 22079), and its gradient on a GPU is not deterministic.
+    With TensorFlow in Keras 3.15, `UpSampling2D` fails when a compiled model gets images of two
+    sizes (keras-team/keras, pull request 22079). Its gradient on a GPU is also not deterministic.
 
     Parameters
     ----------
     factor : int
-        From (B, H, W, C) to (B, H * factor, W * factor, C).
+        Maps (B, H, W, C) become (B, H * factor, W * factor, C).
 
     Examples
     --------
@@ -28,7 +28,7 @@ class BilinearUpSampling2D(layers.Layer):
         self.factor = factor
 
     def call(self, x):
-        """Enlarge; see the class."""
+        """Enlarge, as the class describes."""
         batch, height, width, channels = ops.shape(x)
         x = self._interpolate(x, (batch, height, width * channels))
         height *= self.factor
@@ -36,7 +36,10 @@ class BilinearUpSampling2D(layers.Layer):
         return ops.reshape(x, (batch, height, width * self.factor, channels))
 
     def _interpolate(self, x, shape):
-        """See `x` as (A, N, C); put `factor` values in the place of each along N."""
+        """Reshape `x` to (A, N, C) and replace each value along N by `factor` values.
+
+        The result has the shape (A, N, factor, C).
+        """
         x = ops.reshape(x, shape)
         previous = ops.concatenate([x[:, :1], x[:, :-1]], axis=1)
         following = ops.concatenate([x[:, 1:], x[:, -1:]], axis=1)
@@ -48,11 +51,11 @@ class BilinearUpSampling2D(layers.Layer):
         return ops.stack(values, axis=2)
 
     def compute_output_shape(self, input_shape):
-        """Shape of the larger maps."""
+        """Return the shape of the enlarged maps."""
         batch, height, width, channels = input_shape
         factor = self.factor
         return batch, height and height * factor, width and width * factor, channels
 
     def get_config(self):
-        """Arguments to rebuild the layer from."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "factor": self.factor}

@@ -1,0 +1,126 @@
+"""One annotated tissue image, read from its files and checked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from ..images import read_grey, read_rgb
+from .annotations import aperio
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One annotated tissue image.
+
+    Attributes
+    ----------
+    name : str
+        Name of the image, e.g. "TCGA-18-5592-01Z-00-DX1" in MoNuSeg.
+    patient : str
+        The patient, e.g. "TCGA-18-5592"; all images of a patient belong to one split.
+    organ : str
+        The organ, e.g. "kidney".
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB at 40x, about 0.25 um per pixel.
+    mask : ndarray of bool, shape (H, W)
+        True inside nuclei.
+    labels : ndarray of int32, shape (H, W), or None
+        0 = background, 1..N = one nucleus each; None where only a binary mask is known.
+    """
+
+    name: str
+    patient: str
+    organ: str
+    image: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray | None
+
+
+def describe(splits):
+    """Summarise the splits of a data set, and check that no patient is in two of them.
+
+    Parameters
+    ----------
+    splits : dict of str to list of Sample
+        The samples of each split.
+
+    Returns
+    -------
+    str
+        One line per split: number of images, percentage of pixels in nuclei, and organs.
+
+    Raises
+    ------
+    InputError
+        If a patient is in two splits: scores would then say nothing about new patients.
+
+    Examples
+    --------
+    >>> image, mask = np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=bool)
+    >>> print(describe({"train": [Sample("a", "a", "colon", image, mask, None)]}))
+    train: 1 image, 50.0% nuclei; colon
+    """
+    lines, split_of = [], {}
+    for split, samples in splits.items():
+        for sample in samples:
+            if (other := split_of.setdefault(sample.patient, split)) != split:
+                raise InputError(
+                    f"Patient {sample.patient} is in {other} and in {split}: keep all images of a "
+                    "patient in one split."
+                )
+        number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
+        share = np.mean([sample.mask.mean() for sample in samples])
+        organs = sorted({sample.organ for sample in samples})
+        lines.append(f"{split}: {number}, {share:.1%} nuclei; {', '.join(organs)}")
+    return "\n".join(lines)
+
+
+def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=None):
+    """Read one annotated image from its files.
+
+    Parameters
+    ----------
+    name, patient, organ : str
+        As in `Sample`.
+    image : str, Path or binary file object
+        RGB. Error messages name a file object by its `str()`.
+    mask, labels, annotation : str, Path or binary file object, optional
+        A grey mask, above 0 inside nuclei; a label image; Aperio XML. At least one is needed.
+        Labels are read from the label image if there is one, else drawn from the XML. The mask is
+        read from its file if there is one, else made from the labels.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    InputError
+        If there is no mask, no label image and no annotation, if one of them differs in size from
+        the image, or if a file cannot be read.
+    """
+    if not (mask or labels or annotation):
+        raise InputError(
+            f"{image} has no mask: add {name}_bin_mask.png, {name}_labels.png or {name}.xml."
+        )
+    pixels = read_rgb(image)
+    shape = pixels.shape[:2]
+    nuclei = None
+    if labels:
+        nuclei = _read_matching(labels, shape).astype(np.int32)
+    elif annotation:
+        nuclei = aperio.read(annotation, shape)
+    inside = _read_matching(mask, shape) > 0 if mask else nuclei > 0
+    return Sample(name, patient, organ, pixels, inside, nuclei)
+
+
+def _read_matching(path, shape):
+    """Read a mask or label image and check that it has the size of its image."""
+    pixels = read_grey(path)
+    if pixels.shape != shape:
+        raise InputError(
+            f"{path} is {pixels.shape[0]} x {pixels.shape[1]} pixels, but its image is "
+            f"{shape[0]} x {shape[1]}: use the mask of this image."
+        )
+    return pixels

@@ -1,0 +1,120 @@
+"""Find the files of MoNuSeg by name, in any of its layouts, unpacked or in zip archives."""
+
+import io
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from ..errors import InputError
+
+_TCGA_NAME = re.compile(r"TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3}")
+_KINDS = {
+    "_bin_mask.png": "mask",
+    "_labels.png": "labels",
+    ".xml": "annotation",
+    ".tif": "image",
+    ".tiff": "image",
+}
+
+
+def index(source):
+    """List the files of MoNuSeg in a folder or a zip archive.
+
+    Files are recognised by name, so all of these layouts are read:
+
+    - the folders `Training` and `Test` with `TissueImages/*.tif`, `GroundTruth/*_bin_mask.png`,
+      `Labels/*_labels.png` and `Annotations/*.xml`
+    - the unpacked archives of the challenge (`MoNuSeg 2018 Training Data`, `MoNuSegTestData`)
+    - either archive itself, or a folder with one or both of them
+
+    An unpacked file takes precedence over its copy in an archive.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder or an archive.
+
+    Returns
+    -------
+    dict of (str, str) to Path
+        Each key is a kind ("image", "mask", "labels" or "annotation") and a TCGA name. The path of
+        a file in an archive starts with that of the archive, as in
+        `.../MoNuSegTestData.zip/MoNuSegTestData/<name>.tif`: open it with `contents`.
+
+    Raises
+    ------
+    InputError
+        If the source does not exist, an archive is not a complete zip file, or a file occurs twice.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise InputError(
+            f"{source} does not exist: check the path or run `python -m nuclei download`."
+        )
+    files = [source] if source.is_file() else sorted(source.rglob("*"))
+    archives = [path for path in files if path.suffix == ".zip" or path == source]
+    members = [path for archive in archives if archive.is_file() for path in _members(archive)]
+    return _by_name(members) | _by_name(files)
+
+
+def contents(path):
+    """Open a file from `index`.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a file inside an archive.
+
+    Returns
+    -------
+    Path or binary file object
+        The path itself, or for a file in an archive its bytes, whose `str()` is the path.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged in its archive.
+    """
+    archive = next((folder for folder in path.parents if folder.is_file()), None)
+    if archive is None:
+        return path
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return _Member(path, opened.read(path.relative_to(archive).as_posix()))
+    except (zipfile.BadZipFile, zlib.error, OSError, LookupError, RuntimeError, EOFError) as error:
+        raise InputError(f"{path} is damaged in its archive ({error}): fetch it again.") from None
+
+
+class _Member(io.BytesIO):
+    """A file from an archive; its `str()` is its path, for error messages."""
+
+    def __init__(self, path, data):
+        super().__init__(data)
+        self.path = path
+
+    def __str__(self):
+        return str(self.path)
+
+
+def _members(archive):
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return [archive / name for name in opened.namelist()]
+    except (zipfile.BadZipFile, OSError):
+        raise InputError(
+            f"{archive} is not a complete zip archive: download it again, or use a folder."
+        ) from None
+
+
+def _by_name(paths):
+    found = {}
+    for path in paths:
+        for ending, kind in _KINDS.items():
+            name = path.name.removesuffix(ending)
+            if name == path.name or not _TCGA_NAME.fullmatch(name):
+                continue
+            if other := found.get((kind, name)):
+                raise InputError(f"{path} and {other} are the same file of MoNuSeg: keep only one.")
+            found[kind, name] = path
+    return found

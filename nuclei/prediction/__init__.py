@@ -1,0 +1,4 @@
+"""Predict an image with a model: probability maps, nuclei, measures and outlines.
+
+The settings of the watershed are constants in `instances`; those of the windows are in `windows`.
+"""

@@ -1,0 +1,170 @@
+"""Dask workers: in this process, in several processes, or on an existing cluster."""
+
+import importlib
+import logging
+import os
+import sys
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from ..errors import InputError
+
+LOCAL = {
+    "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
+    # By default Dask monitors itself a hundred times a second, on the cores that do the work.
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask settings for workers on this machine."""
+
+
+@contextmanager
+def connect(workers=1, scheduler=None):
+    """Start workers, or connect to those of a scheduler, and print the address of the dashboard.
+
+    Parameters
+    ----------
+    workers : int
+        With 1 the work is done in this process, in three threads, so that the network need not
+        wait while nuclei are separated. More workers are processes that share the cores.
+    scheduler : str, optional
+        Address of a running Dask scheduler, such as tcp://10.0.0.1:8786.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    InputError
+        If no scheduler answers at the address, it has no workers, or they lack this package.
+    """
+    import dask
+    import distributed
+
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    settings = {"distributed.comm.timeouts.connect": "10s"}
+    if not scheduler:
+        settings |= LOCAL
+    with dask.config.set(settings):
+        if scheduler:
+            try:
+                client = distributed.Client(scheduler)
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"No Dask scheduler answers at {scheduler} ({error}): start one with "
+                    "`dask scheduler`, or check the address."
+                ) from None
+            owner = client
+        else:
+            owner = _local_cluster(distributed, workers)
+            client = distributed.Client(owner)
+        try:
+            if scheduler:
+                _check_workers(client, scheduler)
+            print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+            yield client
+        finally:
+            client.close()
+            owner.close()
+
+
+def in_order(client, function, job, todo):
+    """Run a function on all tiles, with a progress bar, and return the results in order.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    function : callable
+        A function like `find.find`.
+    job : Job
+    todo : list of tuple of int
+        Row and column of each tile.
+
+    Yields
+    ------
+    tile : tuple of int
+        The tiles in the order of `todo`, each as soon as it and all tiles before it are done.
+    problem : str or None
+        Why the tile could not be read, or None.
+
+    Raises
+    ------
+    InputError
+        If a worker fails.
+    """
+    import distributed
+
+    futures = {client.submit(function, job, tile, pure=False): tile for tile in todo}
+    done, waiting, nuclei = {}, iter(todo), 0
+    awaited = next(waiting, None)
+    with tqdm(total=len(todo), desc="Tiles", unit="tile", file=sys.stderr) as bar:
+        for future in distributed.as_completed(list(futures)):
+            count, problem = _result(future)
+            nuclei += count
+            done[futures.pop(future)] = problem
+            bar.set_postfix_str(f"{nuclei:,} nuclei", refresh=False)
+            bar.update()
+            while awaited in done:
+                yield awaited, done.pop(awaited)
+                awaited = next(waiting, None)
+
+
+def wait(futures, title):
+    """Wait for tasks, with a progress bar if they take more than a second."""
+    import distributed
+
+    done = distributed.as_completed(futures)
+    for future in tqdm(done, title, len(futures), leave=False, delay=1, file=sys.stderr):
+        _result(future)
+
+
+def _result(future):
+    import distributed
+
+    try:
+        return future.result()
+    except distributed.KilledWorker:
+        raise InputError(
+            "A worker crashed several times at the same tile, perhaps because memory ran out: "
+            "start fewer workers per machine, then run the same command again to continue."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"A worker stopped ({error}): fix this, then run the same command again to continue."
+        ) from None
+
+
+def _local_cluster(distributed, workers):
+    options = {"dashboard_address": "127.0.0.1:8787", "memory_limit": 0}
+    if workers == 1:
+        return distributed.LocalCluster(1, threads_per_worker=3, processes=False, **options)
+    cores = str(max(1, (os.cpu_count() or 1) // workers))
+    # Each process reads these when it imports TensorFlow.
+    names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
+    environment = {**dict.fromkeys(names, cores), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    options |= {"host": "127.0.0.1", "env": environment}
+    return distributed.LocalCluster(workers, threads_per_worker=1, **options)
+
+
+def _check_workers(client, scheduler):
+    """Fail early if a cluster has no workers, or if they cannot import this package."""
+    try:
+        client.wait_for_workers(1, timeout=60)
+        client.run(_import_package)
+    except TimeoutError:
+        raise InputError(
+            f"The scheduler at {scheduler} had no workers for a minute: start some with "
+            f"`dask worker {scheduler}`."
+        ) from None
+    except ImportError as error:
+        raise InputError(
+            f"The workers at {scheduler} cannot import this package ({error}): start them with "
+            "this repository as the current folder or in PYTHONPATH."
+        ) from None
+
+
+def _import_package():
+    importlib.import_module("nuclei.slides.find")

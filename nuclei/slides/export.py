@@ -1,0 +1,92 @@
+"""Write the nuclei of a whole slide as GeoJSON and GeoParquet, tile by tile."""
+
+import json
+import struct
+from contextlib import contextmanager
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..prediction import measures, outlines
+from . import tile_nuclei
+
+MEASURES = measures.COLUMNS[1:]
+
+ROW_GROUP = 20_000
+"""Nuclei per row group of GeoParquet, at least; those of one tile would be too few."""
+
+
+@contextmanager
+def writer(job, scale, geojson, parquet):
+    """Open both files, and complete them at the end of the `with` block.
+
+    Parameters
+    ----------
+    job : Job
+    scale : float
+        Pixels of the slide's finest level per pixel of the slide as it is read.
+    geojson : Path
+        File for a FeatureCollection, as from `outlines.geojson`, in pixels of the slide's finest
+        level, as in QuPath.
+    parquet : Path
+        File for GeoParquet 1.1: one row per nucleus, with its outline in the same pixels as WKB
+        (well-known binary).
+
+    Yields
+    ------
+    callable
+        Function that writes the nuclei of a tile. Its arguments are the tile (row and column) and
+        an ndarray of uint32, shape (N + 1,): the number of each nucleus on the slide, or 0 to leave
+        it out.
+    """
+    columns = [("label", pa.uint32()), *((name, pa.float64()) for name in MEASURES)]
+    # crs null: pixels are not in a coordinate system of the Earth.
+    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
+    described = {"version": "1.1.0", "primary_column": "geometry"}
+    described["columns"] = {"geometry": geometry}
+    schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
+    separator, pending = b"\n", []
+
+    def write(tile, numbers):
+        nonlocal separator
+        rows, rings = _nuclei(job.nuclei_file(tile), scale, numbers)
+        if not rows:
+            return
+        text.write(separator + b",\n".join(map(orjson.dumps, map(outlines.feature, rings, rows))))
+        separator = b",\n"
+        content = {name: [row[name] for row in rows] for name in measures.COLUMNS}
+        content["geometry"] = [_well_known_binary(ring) for ring in rings]
+        pending.append(pa.table(content, schema))
+        if sum(map(len, pending)) > ROW_GROUP:
+            flush()
+
+    def flush():
+        if pending:
+            table.write_table(pa.concat_tables(pending).combine_chunks())
+            pending.clear()
+
+    with (
+        open(geojson, "wb") as text,
+        pq.ParquetWriter(parquet, schema, compression="zstd") as table,
+    ):
+        text.write(b'{"type": "FeatureCollection", "features": [')
+        yield write
+        flush()
+        text.write(b"\n]}\n")
+
+
+def _nuclei(file, scale, numbers):
+    """Rows and outlines of the nuclei of a tile whose number is not 0."""
+    rows, rings, points = tile_nuclei.load(file, "rows", "rings", "points")
+    rings = np.split(np.round(rings * scale, 2), np.cumsum(points)[:-1])
+    found = zip(numbers[1:].tolist(), rows.tolist(), rings, strict=False)
+    kept = [(number, row, ring) for number, row, ring in found if number]
+    rows = [dict(zip(measures.COLUMNS, (number, *row), strict=True)) for number, row, _ in kept]
+    return rows, [ring for *_, ring in kept]
+
+
+def _well_known_binary(ring):
+    """Encode a polygon as WKB: byte order, type 3, one ring, its number of points, its points."""
+    return struct.pack("<BIII", 1, 3, 1, len(ring)) + ring.astype("<f8").tobytes()

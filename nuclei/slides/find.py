@@ -1,0 +1,111 @@
+"""The two tasks for each tile of a slide. They run in any process on any machine.
+
+`find` needs only the slide. The network predicts the tile and a halo around it, touching nuclei are
+separated in both, and the nuclei whose centre lies in the tile are kept. They are kept whole, even
+if they extend into the next tile. `paint` runs when the nuclei of the neighbouring tiles are also
+numbered. It writes the labels of the tile, including nuclei that extend into it from neighbours.
+"""
+
+import cv2
+import numpy as np
+
+from ..atomic import explain_write_errors
+from ..errors import SlideError
+from ..prediction import instances, windows
+from ..prediction.test_time_augmentation import test_time_augmentation
+from . import ome_zarr, rle, tile_nuclei
+from .job import load_model, open_slide
+
+
+def find(job, tile):
+    """Find the nuclei of a tile, unless an earlier run has done so.
+
+    Parameters
+    ----------
+    job : Job
+    tile : tuple of int
+        Row and column.
+
+    Returns
+    -------
+    count : int
+        Number of nuclei whose centre lies in the tile or up to `tile_nuclei.TOLERANCE` pixels
+        outside it.
+    problem : str or None
+        Why this part of the slide could not be read, or None.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read or the result cannot be written.
+    """
+    file = job.nuclei_file(tile)
+    if file.exists():
+        return len(tile_nuclei.load(file, "points")[0]), None
+    slide = open_slide(job)
+    try:
+        image = slide.read(*job.grid.view(tile))
+    except SlideError as error:
+        return 0, str(error)
+    maps = _predict(job, image)
+    core, window = job.grid.core(tile), job.grid.window(tile)
+    _write_maps(job, core, _part(maps, job, tile, core))
+    # Remove the mirrored pixels beyond the border of the slide.
+    maps, image = _part(maps, job, tile, window), _part(image, job, tile, window)
+    labels = instances.separate(maps, job.threshold)
+    nuclei = tile_nuclei.describe(labels, image, slide.mpp, window, core)
+    tile_nuclei.save(file, nuclei)
+    return len(nuclei.points), None
+
+
+def paint(job, tile, numbers):
+    """Write the labels of a tile.
+
+    Parameters
+    ----------
+    job : Job
+    tile : tuple of int
+        Row and column.
+    numbers : dict of tuple of int to ndarray of uint32, shape (N + 1,)
+        For the tile and its neighbours the number of each nucleus on the slide, or 0 if the
+        nucleus is left out.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be written.
+    """
+    top, left, height, width = job.grid.core(tile)
+    pieces = []
+    for other, names in numbers.items():
+        (piece,) = tile_nuclei.load(job.nuclei_file(other), "runs")
+        piece = rle.clip(piece, top, left, height, width)
+        piece[:, 0] = names[piece[:, 0]]
+        pieces.append(piece[piece[:, 0] > 0])
+    with explain_write_errors(job.zarr):
+        labels = rle.paint(np.concatenate(pieces), height, width)
+        ome_zarr.write(job.zarr, "labels/nuclei", top, left, labels)
+
+
+def _predict(job, image):
+    """Predict a tile and its halo as one window; several threads do this and share the cores."""
+    model = load_model(job.model, job.weights)
+
+    def predicted(view, _):
+        return windows.forward(model, view[None])[0]
+
+    return test_time_augmentation(predicted, image, job.augment)
+
+
+def _part(pixels, job, tile, place):
+    """Cut an area of the slide (top, left, height, width) out of the view of a tile."""
+    top, left, *_ = job.grid.view(tile)
+    y, x, height, width = place
+    return pixels[y - top : y - top + height, x - left : x - left + width]
+
+
+def _write_maps(job, core, maps):
+    """Write the maps of a tile as uint8, 0..255."""
+    channels = [cv2.convertScaleAbs(channel, alpha=255) for channel in np.moveaxis(maps, -1, 0)]
+    with explain_write_errors(job.zarr):
+        ome_zarr.write(job.zarr, "", *core[:2], np.stack(channels))

@@ -1,0 +1,86 @@
+"""Settings that every worker process needs, and the slide and model that it opens once."""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..prediction import windows
+from ..quiet import silence_native_stderr
+from .slide import Slide
+from .tiles import TileGrid
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings of one run, which are sent to every worker.
+
+    Parameters
+    ----------
+    slide : str
+        Path of the slide.
+    mpp : float or None
+        Micrometres per pixel of the finest level, or None to use those in the file.
+    modified : int
+        When the slide file was last modified, in nanoseconds; a changed slide is opened again.
+    grid : TileGrid
+        Tiles of the slide, at the resolution at which it is read.
+    model : str
+        Name or path, as for `modelzoo.load`.
+    weights : str
+        Hash of the model's weights and configuration; a changed model is loaded again.
+    threshold : float
+        A pixel belongs to a nucleus from this probability up.
+    augment : bool
+        Test-time augmentation: average over the 8 flips and quarter turns.
+    zarr : str
+        Folder of the maps and labels.
+    work : str
+        Folder of the intermediate files of each tile, which is removed at the end.
+    """
+
+    slide: str
+    mpp: float | None
+    modified: int
+    grid: TileGrid
+    model: str
+    weights: str
+    threshold: float
+    augment: bool
+    zarr: str
+    work: str
+
+    def nuclei_file(self, tile):
+        """Path of the file with the nuclei of a tile (row and column)."""
+        return Path(self.work) / "nuclei" / "{:05d}_{:05d}.npy".format(*tile)
+
+
+def open_slide(job):
+    """Open the slide of a job, once in each process."""
+    return _open_slide(job.slide, job.mpp, job.modified)
+
+
+def load_model(name, weights):
+    """Load a model once in each process, even if several threads ask for it at the same time."""
+    with _LOADING:
+        return _load_model(name, weights)
+
+
+_LOADING = threading.Lock()
+
+
+@lru_cache(maxsize=4)
+def _open_slide(path, mpp, _modified):
+    return Slide(path, mpp)
+
+
+@lru_cache(maxsize=1)
+def _load_model(name, _weights):
+    with silence_native_stderr():
+        from .. import modelzoo
+    model = modelzoo.load(name)
+    # Compile here, in one thread, before several threads predict.
+    windows.forward(model, np.zeros((1, 64, 64, 3), np.uint8))
+    return model

@@ -1,0 +1,253 @@
+"""Predict a whole slide: its tiles are Dask tasks, on one machine or on a cluster."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..atomic import atomic_write, explain_write_errors, locked
+from ..errors import InputError
+from . import dask_cluster, export, ome_zarr
+from .find import find, paint
+from .job import Job, load_model
+from .merge import Numbering
+from .slide import Slide
+from .tiles import TileGrid
+from .tissue import tissue_tiles
+
+CHANNELS = "probability of nucleus", "relative distance to its border"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a run.
+
+    Attributes
+    ----------
+    tiles : int
+        Number of tiles with tissue.
+    nuclei : int
+        Number of nuclei.
+    problems : dict of str to str
+        The parts of the slide that could not be read: position, in pixels of the finest level, and
+        reason.
+    seconds : float
+        Duration of this run; the work of an earlier run that it continued is not included.
+    """
+
+    tiles: int
+    nuclei: int
+    problems: dict
+    seconds: float
+
+
+def predict(
+    model,
+    slide,
+    out,
+    *,
+    mpp=None,
+    threshold=0.5,
+    augment=False,
+    workers=1,
+    scheduler=None,
+):
+    """Find the nuclei of a whole slide.
+
+    Writes `<stem>.zarr`, maps and labels as OME-NGFF; `<stem>.geojson` and `<stem>.parquet`,
+    outlines and measures of the nuclei; and at the end `<stem>.json`, the report. After an
+    interruption, the same call continues with the remaining tiles.
+
+    Parameters
+    ----------
+    model : str
+        Name or path, as for `modelzoo.load`.
+    slide : str or Path
+        As for `slide.Slide`.
+    out : str or Path
+        Folder of the results. All workers need access to it, and to the slide, under the same path.
+    mpp : float, optional
+        Micrometres per pixel of the slide's finest level, if the file lacks them or is wrong.
+    threshold : float
+        A pixel belongs to a nucleus from this probability up.
+    augment : bool
+        Test-time augmentation: average over the 8 flips and quarter turns.
+    workers : int
+        With 1 the work is done in this process, on all cores. More workers are processes that
+        share the cores.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers are then used instead.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InputError
+        If the slide or the model cannot be read, a result cannot be written, another run is
+        writing the same files, or the files come from a run with other settings.
+    """
+    slide, out = Path(slide).resolve(), Path(out).resolve()
+    stem = out / slide.stem
+    opened = Slide(slide, mpp)
+    weights = _fingerprint(model)
+    settings = {
+        "slide": str(slide),
+        "bytes": slide.stat().st_size,
+        "mpp": opened.mpp,
+        "shape": list(opened.shape),
+        "model": str(model),
+        "weights": weights,
+        "threshold": threshold,
+        "augment": augment,
+    }
+    with locked(_beside(stem, ".lock"), f"predicting {slide.name} into {out}"):
+        if report := _finished(_beside(stem, ".json"), settings):
+            return report
+        work, store = _beside(stem, ".work"), _beside(stem, ".zarr")
+        job = Job(
+            slide=str(slide),
+            mpp=mpp,
+            modified=slide.stat().st_mtime_ns,
+            grid=TileGrid(opened.shape),
+            model=str(model),
+            weights=weights,
+            threshold=threshold,
+            augment=augment,
+            zarr=str(store),
+            work=str(work),
+        )
+        return _run(job, opened, settings, stem, workers, scheduler)
+
+
+def _run(job, slide, settings, stem, workers, scheduler):
+    started = time.perf_counter()
+    _begin(job, slide, settings)
+    todo = tissue_tiles(slide)
+    # Drafts lie in the work folder, so that a killed run leaves no incomplete results.
+    drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in (".geojson", ".parquet")}
+    with (
+        explain_write_errors(job.work),
+        export.writer(job, slide.scale, *drafts.values()) as write,
+        dask_cluster.connect(workers, scheduler) as client,
+    ):
+        nuclei, problems = _work(client, job, todo, write)
+    with explain_write_errors(stem.parent):
+        for suffix, draft in drafts.items():
+            os.replace(draft, _beside(stem, suffix))
+    report = Report(
+        tiles=len(todo),
+        nuclei=nuclei,
+        problems={_place(job, slide, tile): problem for tile, problem in problems.items()},
+        seconds=round(time.perf_counter() - started, 1),
+    )
+    with atomic_write(_beside(stem, ".json")) as temporary:
+        content = {"settings": settings, **vars(report)}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if not problems:
+        shutil.rmtree(job.work, ignore_errors=True)
+    return report
+
+
+def _work(client, job, todo, write):
+    """Find, number, write and paint all nuclei; return their number and the tiles with problems."""
+    numbering, numbers, problems = Numbering(job), {}, {}
+    unpainted, paintings = deque(), []
+
+    def paint_next():
+        tile = unpainted.popleft()
+        around = {b: numbers[b] for b in [tile, *job.grid.neighbours(tile)] if b in numbers}
+        # A higher priority than tiles that wait to be predicted.
+        future = client.submit(paint, job, tile, around, pure=False, priority=1)
+        paintings.append(future)
+
+    for tile, problem in dask_cluster.in_order(client, find, job, todo):
+        if problem:
+            problems[tile] = problem
+            continue
+        numbers[tile] = numbering.add(tile)
+        write(tile, numbers[tile])
+        unpainted.append(tile)
+        # Paint a tile once its last neighbour, below and to the right, is numbered.
+        while (unpainted[0][0] + 1, unpainted[0][1] + 1) <= tile:
+            paint_next()
+    while unpainted:
+        paint_next()
+    dask_cluster.wait(paintings, "Labels")
+    _fill_pyramids(client, job, todo)
+    return numbering.count, problems
+
+
+def _begin(job, slide, settings):
+    """Create the output folders, or check that they belong to a run with the same settings."""
+    begun = Path(job.work) / "settings.json"
+    if begun.exists():
+        _check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
+        return
+    model = load_model(job.model, job.weights)
+    with explain_write_errors(job.zarr):
+        shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
+        shutil.rmtree(job.work, ignore_errors=True)
+        (Path(job.work) / "nuclei").mkdir(parents=True)
+        channels = CHANNELS[: model.output_shape[-1]]
+        name = Path(job.slide).stem
+        ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name)
+    with atomic_write(begun) as temporary:
+        temporary.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _fill_pyramids(client, job, todo):
+    for group in ("", "labels/nuclei"):
+        for level in range(ome_zarr.OWN, ome_zarr.levels(job.grid.shape)):
+            chunks = sorted({(row >> level, column >> level) for row, column in todo})
+            shrink = partial(client.submit, ome_zarr.shrink, job.zarr, group, level, pure=False)
+            dask_cluster.wait([shrink(*chunk) for chunk in chunks], "Pyramid")
+
+
+def _place(job, slide, tile):
+    """Position of a tile in pixels of the finest level, as viewers show it."""
+    top, left, height, width = (round(n * slide.scale) for n in job.grid.core(tile))
+    return f"x {left} to {left + width}, y {top} to {top + height}"
+
+
+def _finished(path, settings):
+    """The report of an earlier run that finished without problems, or None."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        before = content.pop("settings")
+    except (ValueError, KeyError):
+        raise InputError(f"{path} is not the report of a slide: remove it.") from None
+    _check_settings(path, before, settings)
+    return None if content["problems"] else Report(**content)
+
+
+def _check_settings(path, before, settings):
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise InputError(
+                f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
+                "another folder for --out, or remove the results of that run."
+            )
+
+
+def _fingerprint(model):
+    """Hash the weights and configuration of a model, to recognise it after changes."""
+    from .. import modelzoo
+
+    digest = hashlib.sha256()
+    for path in sorted(modelzoo.find(model).glob("*")):
+        if path.suffix == ".h5" or path.name == "config.json":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _beside(stem, suffix):
+    return Path(os.fspath(stem) + suffix)

@@ -1,0 +1,138 @@
+"""Save the best weights of a training, and its state, so that it can be resumed."""
+
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from ..atomic import atomic_write
+from ..errors import InputError
+from ..networks.weights import load_weights
+from .history import read_history, write_history
+
+
+class Checkpoint(keras.callbacks.SwapEMAWeights):
+    """Save the best weights, the history and the state to resume from after every epoch.
+
+    Needs an optimizer with `use_ema=True`. The averaged weights are validated and saved as best.
+    Their batch normalisation statistics are computed anew, because those gathered in training do
+    not fit them (Izmailov et al., UAI 2018, section 3.2). The state consists of the weights in
+    training and the optimizer. All files are written completely or not at all, the state last, so
+    a run that is killed loses at most one epoch.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder for `best.weights.h5`, `history.csv` and `state.weights.h5`.
+    batches : AugmentedBatches
+        The training data; the statistics are computed from the first `CALIBRATION` batches.
+    steps_per_epoch : int
+        Batches per epoch.
+    monitor : str
+        The validation score by which the best weights are chosen; higher is better.
+    """
+
+    CALIBRATION = 12
+    """Number of batches for the batch normalisation statistics of the averaged weights."""
+
+    def __init__(self, folder, batches, steps_per_epoch, monitor="val_dice"):
+        super().__init__(swap_on_epoch=True)
+        self.folder, self.batches, self.monitor = Path(folder), batches, monitor
+        self.steps_per_epoch = steps_per_epoch
+        self.history = []
+
+    def restore(self, model):
+        """Prepare a model for `fit()`: resume from the folder, if it contains a state.
+
+        Parameters
+        ----------
+        model : keras.Model
+            A compiled model; its weights and optimizer state are overwritten.
+
+        Returns
+        -------
+        int
+            Number of epochs already trained, the `initial_epoch` of `fit()`.
+
+        Raises
+        ------
+        InputError
+            If the state belongs to another network or cannot be read.
+        """
+        # TensorFlow needs the optimizer state in the same strategy scope as the weights. Built only
+        # within the first training step, it would make TensorFlow trace that step twice.
+        strategy = getattr(model, "distribute_strategy", None)
+        with strategy.scope() if strategy else nullcontext():
+            model.optimizer.build(model.trainable_variables)
+        state = self.folder / "state.weights.h5"
+        if not state.exists():
+            return 0
+        cure = f"delete {self.folder} to start over."
+        load_weights(model, state, cure)
+        steps = int(ops.convert_to_numpy(model.optimizer.iterations))
+        if not steps:  # Keras silently skips an optimizer that does not fit
+            raise InputError(f"{state} comes from a training in another precision: {cure}")
+        # Round up, because mixed precision does not count steps whose gradients overflow.
+        epochs = math.ceil(steps / self.steps_per_epoch)
+        # A run killed between writing history and state has one row too many.
+        self.history = read_history(self.folder)[:epochs]
+        print(f"Resuming after epoch {epochs} from {self.folder}.")
+        return epochs
+
+    def best(self):
+        """Return the row of the history with the highest validation score."""
+        return max(self.history, key=lambda row: row[self.monitor])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Called by `fit()`; puts the weights in training back into the model."""
+        super().on_epoch_begin(epoch, logs)
+        self.started = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        """Called by `fit()`; puts the averaged weights into the model for validation."""
+        super().on_test_begin(logs)
+        self.statistics = self._get_statistics()
+        layers = [x for x in self.model.layers if isinstance(x, keras.layers.BatchNormalization)]
+        momenta = [layer.momentum for layer in layers]
+        for i in range(self.CALIBRATION):
+            for layer in layers:
+                layer.momentum = i / (i + 1)  # a running mean: all batches count equally
+            self.model(self.batches[i][0], training=True)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        self.averaged_statistics = self._get_statistics()
+
+    def on_test_end(self, logs=None):
+        """Called by `fit()`; puts the weights and statistics in training back."""
+        super().on_test_end(logs)
+        self._set_statistics(self.statistics)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Called by `fit()`, with the weights in training in the model; writes the files."""
+        seconds = time.perf_counter() - self.started
+        scores = {name: float(value) for name, value in logs.items()}
+        row = {"epoch": epoch + 1, "seconds": round(seconds, 1), **scores}
+        self.history.append(row)
+        write_history(self.folder, self.history)
+        with atomic_write(self.folder / "state.weights.h5") as path:
+            self.model.save_weights(path)
+            super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
+            if self.best() is row:
+                self._save_averaged_weights()
+
+    def _save_averaged_weights(self):
+        self._set_statistics(self.averaged_statistics)
+        with atomic_write(self.folder / "best.weights.h5") as path:
+            # A new model without an optimizer, because the compiled one would save its state too.
+            keras.Model(self.model.inputs, self.model.outputs).save_weights(path)
+        self._set_statistics(self.statistics)
+
+    def _get_statistics(self):
+        return [ops.convert_to_numpy(x) for x in self.model.non_trainable_variables]
+
+    def _set_statistics(self, values):
+        for variable, value in zip(self.model.non_trainable_variables, values, strict=True):
+            variable.assign(value)

@@ -1,0 +1,137 @@
+"""What a training runs on: devices, precision, seed."""
+
+import importlib
+import os
+import platform
+import subprocess
+from contextlib import nullcontext
+
+import keras
+from keras import ops
+
+CURES = {
+    "tensorflow": (
+        "TensorFlow",
+        "run `make setup GPU=1` or `pip install -r requirements-gpu.txt`, restart the notebook,"
+        " and update the NVIDIA driver if that is not enough",
+    ),
+    "jax": ("JAX", 'run `pip install "jax[cuda12]"` and restart the notebook'),
+    "torch": (
+        "PyTorch",
+        "install a CUDA build of it (https://pytorch.org/get-started/locally)"
+        " and restart the notebook",
+    ),
+}
+"""For each Keras backend its name, and what makes it use an NVIDIA card."""
+
+
+def prepare(seed, precision="auto"):
+    """Set the seed and the numeric precision, and say what will be trained on.
+
+    An NVIDIA card that stays unused is named, with the cure.
+
+    Parameters
+    ----------
+    seed : int
+        For initial weights and whatever else Keras, NumPy and Python draw.
+    precision : str
+        "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
+        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions.
+
+    Returns
+    -------
+    dict
+        `backend`, `device`, `precision`, and `jit_compile`, which `compile()` wants: XLA is
+        faster than TensorFlow's own kernels on a GPU but slower on a CPU.
+    """
+    keras.utils.set_random_seed(seed)
+    gpus = list_gpus()
+    if precision == "auto":
+        precision = "mixed_float16" if gpus else "float32"
+    keras.mixed_precision.set_global_policy(precision)
+    device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{os.cpu_count()} CPU cores"
+    print(f"Training on {device} in {precision} with {keras.backend.backend()}.")
+    explain_unused_gpu()
+    on_tensorflow_cpu = keras.backend.backend() == "tensorflow" and not gpus
+    return {
+        "backend": keras.backend.backend(),
+        "device": device,
+        "precision": precision,
+        "jit_compile": False if on_tensorflow_cpu else "auto",
+    }
+
+
+def list_gpus():
+    """Name the GPUs that the Keras backend sees.
+
+    Returns
+    -------
+    list of str
+        Empty without a GPU.
+    """
+    if keras.backend.backend() == "torch":
+        device = str(ops.zeros(1).device)
+        return [device] if "cuda" in device or "mps" in device else []
+    try:
+        return keras.distribution.list_devices("gpu")
+    except RuntimeError:  # how JAX says that there is none
+        return []
+
+
+def explain_unused_gpu():
+    """Print one sentence, with the cure, where the Keras backend cannot use an NVIDIA card.
+
+    Prints nothing where there is no card, where a GPU is used, and where the environment hides
+    the cards on purpose: CUDA_VISIBLE_DEVICES empty or -1, or for JAX JAX_PLATFORMS=cpu.
+    """
+    backend = keras.backend.backend()
+    if backend not in CURES or _hides_gpus(backend) or list_gpus():
+        return
+    card = _find_nvidia_card()
+    if card is None:
+        return
+    name, cure = CURES[backend]
+    if backend == "tensorflow" and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        cure = "it uses such cards on Linux x86_64 only, which on Windows WSL 2 provides"
+    print(f"This machine has an NVIDIA card ({card}), but {name} cannot use it: {cure}.")
+
+
+def _hides_gpus(backend):
+    """Whether the environment keeps a backend from all NVIDIA cards."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    return first in ("", "-1") or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu")
+
+
+def _find_nvidia_card():
+    """Name the first card that nvidia-smi lists; None where it does not answer."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        # A broken driver may never answer.
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.partition("\n")[0].strip().removeprefix("NVIDIA ") or "unknown model"
+
+
+def distribute():
+    """Share each batch among all visible GPUs; build and compile the model inside.
+
+    Returns
+    -------
+    context manager
+        Does nothing where there are fewer than two GPUs, and under PyTorch.
+
+    Examples
+    --------
+    >>> with distribute():  # doctest: +SKIP
+    ...     model = unet()
+    ...     model.compile(...)
+    """
+    backend = keras.backend.backend()
+    if len(list_gpus()) > 1:
+        if backend == "tensorflow":
+            # keras.distribution does not cover TensorFlow, whose own strategy has no Keras name.
+            return importlib.import_module("tensorflow").distribute.MirroredStrategy().scope()
+        if backend == "jax":  # for good: fit() shares out its batches by it, too
+            keras.distribution.set_distribution(keras.distribution.DataParallel())
+    return nullcontext()

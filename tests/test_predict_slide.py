@@ -1,0 +1,347 @@
+"""Whole slides from end to end: every nucleus once, whatever happens on the way."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import tifffile
+import zarr
+from objects_reference import share_matched
+from slide_files import painted, tissue
+
+from nuclei import ROOT, modelzoo, networks
+from nuclei.atomic import locked
+from nuclei.errors import InputError
+from nuclei.prediction import instances, windows
+from nuclei.slides import find, ome_zarr
+from nuclei.slides import predict as predict_slide
+from nuclei.slides.pyramid import write_pyramid
+
+
+class Red:
+    """Stands in for a model: probability is red / 255, by pixel, so that tiles are exact."""
+
+    name = "red"
+    output_shape = (None, None, None, 1)
+    calls = 0
+    ends_at = None
+
+    def predict_on_batch(self, batch):
+        self.calls += 1
+        if self.ends_at and self.calls >= self.ends_at:
+            raise OSError(errno.ENOSPC, "disk is full")
+        return batch[..., :1] / np.float32(255)
+
+
+@pytest.fixture
+def red(monkeypatch, tmp_path):
+    """The model is `Red` by any name, in a folder whose weights stand for it."""
+    model = Red()
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / "config.json").write_text("{}")
+    for module in (find, predict_slide):
+        monkeypatch.setattr(module, "load_model", lambda *_: model)
+    monkeypatch.setattr(modelzoo, "find", lambda name: tmp_path / "red")
+    return model
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return tissue()[1]
+
+
+@pytest.fixture
+def slide(tmp_path, labels):
+    return write_pyramid(tmp_path / "slide.tif", painted(labels))
+
+
+def results(out):
+    """Everything that a run has written but its duration."""
+    store = zarr.open_group(out / "slide.zarr", mode="r")
+    levels = range(len(store.attrs["multiscales"][0]["datasets"]))
+    report = json.loads((out / "slide.json").read_text())
+    del report["seconds"]
+    return {
+        "maps": [store[str(level)][:] for level in levels],
+        "labels": [store[f"labels/nuclei/{level}"][:] for level in levels],
+        "geojson": (out / "slide.geojson").read_bytes(),
+        "parquet": pq.read_table(out / "slide.parquet"),
+        "report": report,
+    }
+
+
+def assert_same(found, expected):
+    for name in ("maps", "labels"):
+        for one, other in zip(found[name], expected[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert found["geojson"] == expected["geojson"]
+    assert found["parquet"].equals(expected["parquet"])
+    assert found["report"] == expected["report"]
+
+
+@pytest.fixture
+def undisturbed(red, slide, tmp_path):
+    predict_slide.predict("red", slide, tmp_path / "undisturbed")
+    red.calls = 0
+    return results(tmp_path / "undisturbed")
+
+
+class TestResults:
+    def test_every_nucleus_is_found_once_as_in_the_whole_image(self, undisturbed, labels):
+        whole = instances.separate(painted(labels)[..., 0] / 255.0)
+        found = undisturbed["labels"][0]
+        assert found.max() == len(np.unique(found)) - 1 == undisturbed["report"]["nuclei"]
+        assert found.max() == pytest.approx(whole.max(), abs=1)
+        assert share_matched(whole, found, 0.9) > 0.995
+        assert share_matched(found, whole, 0.9) > 0.995
+
+    def test_glass_is_left_out(self, undisturbed, red, slide, tmp_path):
+        assert undisturbed["report"]["tiles"] == 4  # of 2 x 3
+        predict_slide.predict("red", slide, tmp_path / "again")
+        assert red.calls == 4
+
+    def test_maps_hold_the_probability(self, undisturbed, labels):
+        (maps,) = undisturbed["maps"][0]
+        np.testing.assert_array_equal(maps[:1024, :1024], painted(labels)[:1024, :1024, 0])
+        assert not maps[:, 2048:].any()
+
+    def test_levels_are_half_as_large_each(self, undisturbed):
+        assert [x.shape for x in undisturbed["labels"]] == [(1300, 2300), (650, 1150), (325, 575)]
+        fine, coarse = (undisturbed["labels"][level] for level in (0, 1))
+        np.testing.assert_array_equal(coarse, fine[::2, ::2])
+        fine, coarse = (undisturbed["maps"][level][0].astype(float) for level in (0, 1))
+        mean = fine.reshape(650, 2, 1150, 2).mean(axis=(1, 3))
+        assert np.abs(coarse - mean).max() <= 1
+
+    def test_metadata_are_those_of_ome_ngff(self, undisturbed, tmp_path):
+        store = zarr.open_group(tmp_path / "undisturbed" / "slide.zarr", mode="r")
+        (image,) = store.attrs["multiscales"]
+        assert [axis["name"] for axis in image["axes"]] == ["c", "y", "x"]
+        scales = [d["coordinateTransformations"][0]["scale"] for d in image["datasets"]]
+        np.testing.assert_allclose(scales, [[1, 0.25, 0.25], [1, 0.5, 0.5], [1, 1, 1]])
+        assert store["labels"].attrs["labels"] == ["nuclei"]
+        nuclei = store["labels/nuclei"].attrs
+        assert nuclei["image-label"]["source"] == {"image": "../../"}
+        assert [axis["name"] for axis in nuclei["multiscales"][0]["axes"]] == ["y", "x"]
+
+    def test_outlines_and_tables_agree_with_the_labels(self, undisturbed):
+        found = undisturbed["labels"][0]
+        features = json.loads(undisturbed["geojson"])["features"]
+        table = undisturbed["parquet"]
+        geo = json.loads(table.schema.metadata[b"geo"])
+        assert geo["columns"]["geometry"]["encoding"] == "WKB" and geo["version"] == "1.1.0"
+        polygons = shapely.from_wkb(table["geometry"].to_pylist())
+        assert shapely.is_valid(polygons).all()
+        numbers = table["label"].to_pylist()
+        assert sorted(numbers) == list(range(1, found.max() + 1)) and len(features) == len(numbers)
+        areas = np.bincount(found.ravel())[numbers] / 16
+        np.testing.assert_allclose(table["area_um2"], areas, rtol=0.02)
+        for feature, number, polygon in zip(features, numbers, polygons, strict=True):
+            assert feature["properties"]["measurements"]["label"] == number
+            assert shapely.geometry.shape(feature["geometry"]).equals(polygon)
+        x, y = (np.rint(4 * table[name].to_numpy() - 0.5).astype(int) for name in ("x_um", "y_um"))
+        assert (found[y, x] == numbers).mean() > 0.97  # the centre of a crescent lies outside it
+
+    def test_outlines_are_in_pixels_of_the_finest_level(self, red, tmp_path, labels):
+        twice = painted(labels)[:600, :600].repeat(2, axis=0).repeat(2, axis=1)
+        path = write_pyramid(tmp_path / "slide.tif", twice, mpp=0.125)
+        predict_slide.predict("red", path, tmp_path / "out")
+        found = results(tmp_path / "out")
+        assert found["labels"][0].shape == (600, 600)
+        polygons = shapely.from_wkb(found["parquet"]["geometry"].to_pylist())
+        box = shapely.total_bounds(polygons)
+        rows, columns = (np.flatnonzero(labels[:600, :600].any(axis=a)) for a in (1, 0))
+        expected = [2 * n for n in (columns[0], rows[0], columns[-1], rows[-1])]
+        np.testing.assert_allclose(box, expected, atol=6)
+
+    def test_a_slide_of_glass_has_no_nuclei(self, red, tmp_path):
+        path = write_pyramid(tmp_path / "slide.tif", np.full((700, 900, 3), 243, np.uint8))
+        report = predict_slide.predict("red", path, tmp_path / "out")
+        assert (report.tiles, report.nuclei, report.problems) == (0, 0, {})
+        assert json.loads((tmp_path / "out" / "slide.geojson").read_text())["features"] == []
+        assert pq.read_table(tmp_path / "out" / "slide.parquet").num_rows == 0
+
+    def test_views_are_averaged_when_asked_for(self, undisturbed, red, slide, tmp_path):
+        predict_slide.predict("red", slide, tmp_path / "views", augment=True)
+        assert red.calls == 8 * 4
+        found = results(tmp_path / "views")
+        np.testing.assert_array_equal(found["labels"][0], undisturbed["labels"][0])
+
+
+class TestTrouble:
+    def test_what_is_finished_is_not_done_again(self, undisturbed, red, slide, tmp_path):
+        report = predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        assert red.calls == 0 and report.nuclei == undisturbed["report"]["nuclei"]
+        assert not (tmp_path / "undisturbed" / "slide.work").exists()
+
+    def test_a_full_disk_loses_nothing_finished(self, undisturbed, red, slide, tmp_path):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        assert not (tmp_path / "out" / "slide.json").exists()
+        red.calls, red.ends_at = 0, None
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert 0 < red.calls <= 2
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    @pytest.mark.parametrize(
+        ("at", "again"), [("Numbering", 4), ("_fill_pyramids", 0), ("Report", 0)]
+    )
+    def test_an_end_between_two_steps_is_no_harm(
+        self, undisturbed, red, slide, tmp_path, monkeypatch, at, again
+    ):
+        def ended(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(predict_slide, at, ended)
+            predict_slide.predict("red", slide, tmp_path / "out")
+        red.calls = 0
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert red.calls <= again
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_a_folder_that_cannot_be_written_is_said(self, red, slide, tmp_path, monkeypatch):
+        class Full:
+            shape = (1300, 2300)
+
+            def __setitem__(self, *_):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(ome_zarr, "open_array", lambda *_: Full())
+        with pytest.raises(InputError, match="could not be written.*free some space"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+
+    def test_a_damaged_tile_is_reported_and_the_rest_completes(
+        self, undisturbed, red, slide, tmp_path
+    ):
+        with tifffile.TiffFile(slide) as file:
+            page = file.pages.first
+            tile = 9 * 5 + 1  # in the last row of nine, where no other tile looks
+            offset, length = page.dataoffsets[tile], page.databytecounts[tile]
+        whole = slide.read_bytes()
+        damaged = whole[:offset] + b"\xff" * length + whole[offset + length :]
+        slide.write_bytes(damaged)
+        report = predict_slide.predict("red", slide, tmp_path / "out")
+        assert list(report.problems) == ["x 0 to 1024, y 1024 to 1300"]
+        assert report.nuclei > undisturbed["report"]["nuclei"] / 2
+        # With the file whole again, only what was missing is done.
+        slide.write_bytes(whole)
+        red.calls = 0
+        assert not predict_slide.predict("red", slide, tmp_path / "out").problems
+        assert red.calls == len(report.problems)
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_two_runs_into_one_folder_exclude_each_other(self, red, slide, tmp_path):
+        with (
+            locked(tmp_path / "out" / "slide.lock", "a slide"),
+            pytest.raises(InputError, match="Another run is predicting slide.tif"),
+        ):
+            predict_slide.predict("red", slide, tmp_path / "out")
+
+    def test_after_results_are_removed_another_resolution_has_another_layout(
+        self, undisturbed, red, slide, tmp_path
+    ):
+        shutil.rmtree(tmp_path / "undisturbed")
+        predict_slide.predict("red", slide, tmp_path / "undisturbed", mpp=0.5)
+        shapes = [level.shape for level in results(tmp_path / "undisturbed")["labels"]]
+        assert shapes == [(2600, 4600), (1300, 2300), (650, 1150), (325, 575)]
+
+    def test_other_settings_are_not_mixed(self, undisturbed, red, slide, tmp_path):
+        with pytest.raises(InputError, match=r"another threshold \(0.5, not 0.7\)"):
+            predict_slide.predict("red", slide, tmp_path / "undisturbed", threshold=0.7)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A UNet with random weights in a folder of its own, which other processes can load."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    config = {"network": "unet", "arguments": {"width": 4}}
+    model = networks.unet(width=4)
+    modelzoo.save(folder, model, config, [{"epoch": 1}], {})
+    return folder
+
+
+def command(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "nuclei", "predict", *map(str, arguments)]
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.tensorflow
+class TestProcesses:
+    def test_killed_at_any_moment_it_goes_on_to_the_same_result(self, small, tmp_path):
+        path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
+        first = command(small, path, "--out", tmp_path / "out")
+        for _ in range(600):
+            if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
+                break
+            time.sleep(0.05)
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        assert not (tmp_path / "out" / "slide.json").exists()
+        # On to the end with two processes, which changes nothing either.
+        second = command(small, path, "--out", tmp_path / "out", "--workers", 2)
+        output, progress = second.communicate()
+        assert second.returncode == 0, progress
+        assert "nuclei in 4 tiles written" in output
+        assert "Dask dashboard: http" in progress and "Tiles: 100%" in progress
+        endings = "geojson", "json", "lock", "parquet", "zarr"
+        left = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert left == [f"slide.{ending}" for ending in endings]
+        predict_slide.predict(small, path, tmp_path / "again")
+        assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+
+@pytest.mark.tensorflow
+class TestScheduler:
+    def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+        path = write_pyramid(tmp_path / "slide.tif", tissue()[0])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        done = subprocess.run(
+            [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
+            env={**os.environ, "PORT": port},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "nuclei in 4 tiles written" in done.stdout
+        predict_slide.predict(small, path, tmp_path / "again")
+        assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+    def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path):
+        with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
+            predict_slide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.tensorflow
+def test_nuclei_of_real_tissue_are_those_of_the_image_predicted_whole(monuseg_folder, tmp_path):
+    """At least 99% of nuclei match at IoU 0.9, for a network that sees only its window."""
+    from nuclei.data import monuseg
+
+    sample = monuseg.load("val", monuseg_folder)[0].image
+    image = np.pad(sample, ((0, 500), (0, 500), (0, 0)), mode="symmetric")
+    path = write_pyramid(tmp_path / "slide.tif", image)
+    predict_slide.predict("unet_instances", path, tmp_path / "out")
+    found = zarr.open_array(tmp_path / "out" / "slide.zarr/labels/nuclei/0")[:].astype(np.int32)
+    # All at once, and mirrored as far beyond its border.
+    mirrored = np.pad(image, ((64, 100), (64, 100), (0, 0)), mode="reflect")
+    (maps,) = windows.forward(modelzoo.load("unet_instances"), mirrored[None])
+    whole = instances.separate(maps[64:1564, 64:1564])
+    assert share_matched(whole, found, 0.9) >= 0.99
+    assert share_matched(found, whole, 0.9) >= 0.99
