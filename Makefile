@@ -2,6 +2,7 @@
 PYTHON ?= python3
 EPOCHS ?=
 SET ?=
+GPU ?=
 JAX ?= jax[cpu]>=0.7,<0.13
 TORCH ?= torch>=2.6,<3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -9,6 +10,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV_PYTHON = .venv/bin/python
 NOTEBOOKS = $(VENV_PYTHON) tools/run_notebooks.py
 BACKENDS = jax torch
+
+# Not empty where TensorFlow gets its CUDA libraries: with GPU=1, or where an NVIDIA card answers,
+# unless GPU=0. They exist for Linux on x86_64 alone. A broken driver must not hang the set-up.
+CUDA = $(if $(filter 0 1,$(GPU)),$(filter 1,$(GPU)),$(shell \
+	[ "$$(uname -sm)" = 'Linux x86_64' ] && timeout 30 nvidia-smi >/dev/null 2>&1 && echo 1))
 
 # This checkout is what gets imported, even after its folder was moved or renamed.
 export PYTHONPATH := $(CURDIR)
@@ -20,13 +26,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-setup: .venv/installed ## make .venv and install requirements.txt, once
+setup: .venv/installed ## make .venv and install into it, once; GPU=0: no CUDA, GPU=1: CUDA anyway
+	@$(if $(CUDA),$(MAKE) --silent .venv/installed-gpu)
 
 run: setup ## execute every notebook; copies, graphs and a results table go to runs/
 	@$(NOTEBOOKS) run
 
+# On the CPU: several tests at once would each ask for all the memory of a card.
 test: setup lint ## run the tests; those on real data need MONUSEG_DIR
-	@$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	@CUDA_VISIBLE_DEVICES= \
+		$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite
@@ -40,8 +49,10 @@ measure: setup ## measure the shipped models again, on MoNuSeg
 results: setup ## write the tables of the README and the models' cards from their metrics
 	@$(VENV_PYTHON) tools/results.py
 
-lint: setup ## check the code and the notebooks with ruff
+lint: setup ## check code, format and notebooks
 	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) tools/check_notebooks.py
 
 test-backends: $(BACKENDS:%=test-%) ## run the tests under JAX and under PyTorch, on the CPU
 
@@ -50,7 +61,7 @@ benchmark: setup ## time the steps whose speed matters
 
 clean: ## remove environments, runs/ and caches; data/, models/ and Graphs/ stay
 	rm -rf .venv $(BACKENDS:%=.venv-%) runs *.egg-info .pytest_cache .ruff_cache
-	find nuclei notebooks tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find nuclei notebooks tests tools benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: $(BACKENDS:%=test-%)
 $(BACKENDS:%=test-%): test-%: .venv-%/installed
@@ -60,7 +71,16 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 # The stamp is written last: an install that was interrupted starts over, from an empty folder.
 .venv/installed: requirements.txt requirements-dev.txt
 	$(new-environment)
+	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
+		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
 	.venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+# A stamp of its own: a card that comes later gets its libraries without a new .venv, and a new .venv
+# starts without it. As a prerequisite of `setup` it would make even `make help` ask for a card.
+.venv/installed-gpu: requirements-gpu.txt
+	@echo 'TensorFlow gets the CUDA libraries that an NVIDIA card needs, 2.8 GB: GPU=0 prevents it.'
+	.venv/bin/python -m pip install -r requirements-gpu.txt
 	@touch $@
 
 .venv-jax/installed: EXTRA = "$(JAX)"

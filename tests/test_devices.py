@@ -10,8 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from nuclei import ROOT, devices
+from nuclei import ROOT
 from nuclei.networks.unet import unet
+from nuclei.training import devices
+
+H100 = "echo NVIDIA H100 80GB HBM3"
 
 
 @pytest.fixture
@@ -45,6 +48,96 @@ def test_the_seed_sets_the_first_weights(policy):
         weights.append(unet(2, 1).get_weights()[0])
     np.testing.assert_array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Puts a fake nvidia-smi first in PATH, which runs some shell commands; hides real GPUs."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(devices, "list_gpus", list)
+    monkeypatch.setattr(devices.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
+
+    def write(commands):
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{commands}\n")
+        program.chmod(0o755)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "cure"),
+    [
+        ("tensorflow", "TensorFlow", "run `make setup GPU=1` or `pip install -r requirements-gpu"),
+        ("jax", "JAX", 'run `pip install "jax[cuda12]"`'),
+        ("torch", "PyTorch", "install a CUDA build"),
+    ],
+)
+def test_an_unused_card_is_named_with_its_cure_in_one_sentence(
+    nvidia_smi, monkeypatch, capsys, backend, name, cure
+):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    nvidia_smi(f"{H100}\n{H100}")
+    devices.explain_unused_gpu()
+    out = capsys.readouterr().out
+    known = "This machine has an NVIDIA card (H100 80GB HBM3), but"
+    assert out.startswith(f"{known} {name} cannot use it: {cure}")
+    assert out.endswith(".\n") and out.count("\n") == 1 and ". " not in out
+
+
+def test_the_cure_is_no_command_that_fails_on_this_system(nvidia_smi, monkeypatch, capsys):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(devices.platform, "system", lambda: "Windows")
+    nvidia_smi(H100)
+    devices.explain_unused_gpu()
+    out = capsys.readouterr().out
+    assert "WSL 2" in out and "requirements-gpu.txt" not in out
+
+
+@pytest.mark.parametrize("commands", ["echo No devices were found; exit 6", "exit 9", None])
+def test_nothing_is_said_where_no_card_answers(nvidia_smi, monkeypatch, tmp_path, capsys, commands):
+    if commands:
+        nvidia_smi(commands)
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    devices.explain_unused_gpu()
+    assert not capsys.readouterr().out
+
+
+def test_a_driver_that_does_not_answer_is_given_up(nvidia_smi, monkeypatch, capsys):
+    def hang(command, timeout, **options):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    nvidia_smi(H100)
+    monkeypatch.setattr(devices.subprocess, "run", hang)
+    devices.explain_unused_gpu()
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "-1,0"])
+def test_nothing_is_said_of_a_card_that_is_used_or_hidden(nvidia_smi, monkeypatch, capsys, hidden):
+    nvidia_smi(H100)
+    with monkeypatch.context() as used:
+        used.setattr(devices, "list_gpus", lambda: ["gpu:0"])
+        devices.explain_unused_gpu()
+    with monkeypatch.context() as variable:
+        variable.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        devices.explain_unused_gpu()
+    with monkeypatch.context() as jax:
+        jax.setattr(keras.backend, "backend", lambda: "jax")
+        jax.setenv("JAX_PLATFORMS", "cpu")
+        devices.explain_unused_gpu()
+    assert not capsys.readouterr().out
+
+
+def test_a_training_on_the_cpu_says_that_the_card_is_unused(nvidia_smi, policy, capsys):
+    nvidia_smi(H100)
+    devices.prepare(seed=0)
+    first, second = capsys.readouterr().out.splitlines()
+    assert "CPU cores" in first and "(H100 80GB HBM3)" in second
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="one device only under PyTorch")
