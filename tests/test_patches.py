@@ -299,7 +299,7 @@ def test_a_folder_with_other_files_is_never_replaced(tmp_path):
 
 
 def test_patches_of_monuseg_stitch_bit_for_bit(monuseg_folder, tmp_path):
-    samples = monuseg.load("Test", monuseg_folder)[:3]
+    samples = monuseg.load("test", monuseg_folder)[:3]
     patch_files.write(samples, tmp_path / "test", progress=False)
     found = patch_files.read(tmp_path / "test")
     images, masks = found.images, found.masks
