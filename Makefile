@@ -35,7 +35,7 @@ run: setup ## execute every notebook; copies, graphs and a results table go to r
 # On the CPU: several tests at once would each ask for all the memory of a card.
 test: setup lint ## run the tests; those on real data need MONUSEG_DIR
 	@CUDA_VISIBLE_DEVICES= \
-		$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist load --maxschedchunk 1
+		$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite

@@ -76,6 +76,52 @@ def test_every_layout_gives_the_same_samples(layout, request, tiny):
     assert (sample.mask == (expected.labels > 0)).all()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".TIF", ".tiff", ".Tiff", ".jpg", ".JPEG"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_may_be_saved_in_another_format(one, tiny, suffix, packed):
+    image, mask, labels, folder = one
+    pixels = tiny[TEST[0]].image
+    image.unlink()
+    copy = image.with_suffix(suffix)
+    Image.fromarray(pixels).save(copy, **({"quality": 95} if suffix in (".jpg", ".JPEG") else {}))
+    if packed:
+        archive = shutil.make_archive(folder.parent / "packed", "zip", folder)
+        folder = shutil.move(archive, folder.parent / "PACKED.ZIP")
+    (sample,) = monuseg.load("test", folder)
+    assert sample.image.shape == pixels.shape
+    if suffix not in (".jpg", ".JPEG"):
+        assert (sample.image == pixels).all()
+
+
+@pytest.mark.parametrize("which, suffix", [(1, ".TIF"), (1, ".jpg"), (1, ".PNG"), (2, ".tiff")])
+def test_masks_and_labels_may_be_too(one, tiny, which, suffix):
+    path, labels = one[which], tiny[TEST[0]].labels
+    with Image.open(path) as picture:
+        picture.save(path.with_suffix(suffix))
+    if suffix != ".PNG":
+        path.unlink()
+    elif path.exists():
+        path.rename(path.with_suffix(suffix))
+    (sample,) = monuseg.load("test", one[-1])
+    assert (sample.labels == labels).all()
+    assert ((sample.mask != (labels > 0)).mean()) < (0.01 if suffix == ".jpg" else 1e-9)
+
+
+def test_of_several_formats_that_of_monuseg_is_preferred(one, tiny):
+    image, mask, labels, folder = one
+    for suffix in (".png", ".jpg"):
+        Image.new("RGB", (48, 40)).save(image.with_suffix(suffix))
+        Image.new("L", (48, 40)).save(folder / mask.with_suffix(".tif").name)
+    (sample,) = monuseg.load("test", folder)
+    assert (sample.image == tiny[TEST[0]].image).all() and sample.mask.any()
+    image.unlink()
+    assert not monuseg.load("test", folder)[0].image.any()
+    Image.new("RGB", (48, 40)).save(image.with_suffix(".jpeg"))  # as much as .jpg
+    assert not monuseg.load("test", folder)[0].image.any()
+    image.with_suffix(".png").unlink()
+    refused(folder, "the same file of MoNuSeg: keep only one")
+
+
 def test_one_archive_or_one_unpacked_folder_will_do(zipped, unpacked):
     assert names(monuseg.load("test", zipped / "MoNuSegTestData.zip")) == TEST
     assert names(monuseg.load("test", unpacked / "MoNuSegTestData")) == TEST
@@ -199,3 +245,9 @@ def test_the_real_data_set_is_complete(monuseg_folder, split, images, nuclei, ca
     assert {sample.image.shape for sample in samples} == {(1000, 1000, 3)}
     assert sum(len(np.unique(sample.labels)) - 1 for sample in samples) == nuclei
     assert all(((sample.labels > 0) == sample.mask).all() for sample in samples)
+    for sample in samples:
+        folder = monuseg_folder / ("Test" if split == "test" else "Training")
+        with Image.open(folder / "GroundTruth" / f"{sample.name}_bin_mask.png") as picture:
+            np.testing.assert_array_equal(sample.mask, np.asarray(picture) > 0, strict=True)
+        with Image.open(folder / "Labels" / f"{sample.name}_labels.png") as picture:
+            np.testing.assert_array_equal(sample.labels, np.asarray(picture))

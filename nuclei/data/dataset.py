@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from ..errors import InputError
-from ..images import read_grey, read_rgb
+from ..images import read_labels, read_mask, read_rgb
 from .annotations import aperio
+
+LIGHTER = 10
+"""By how much nuclei may be lighter than the rest, of 255, before it is said. In all images of
+MoNuSeg they are at least 28 darker."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,11 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
     image : str, Path or binary file object
         RGB. Error messages name a file object by its `str()`.
     mask, labels, annotation : str, Path or binary file object, optional
-        A grey mask, above 0 inside nuclei; a label image; Aperio XML. At least one is needed.
-        Labels are read from the label image if there is one, else drawn from the XML. The mask is
-        read from its file if there is one, else made from the labels.
+        A mask, see `images.read_mask`; a label image, see `images.read_labels`; Aperio XML.
+        At least one is needed. Labels are read from the label image if there is one, else drawn
+        from the XML. The mask is read from its file if there is one, else made from the
+        labels. All must lie as viewers show the image. A sentence is printed if the nuclei are
+        lighter than the rest, as they are if the mask is inverted.
 
     Returns
     -------
@@ -108,19 +115,31 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
     shape = pixels.shape[:2]
     nuclei = None
     if labels:
-        nuclei = _read_matching(labels, shape).astype(np.int32)
+        nuclei = _checked(read_labels(labels), labels, shape)
     elif annotation:
         nuclei = aperio.read(annotation, shape)
-    inside = _read_matching(mask, shape) > 0 if mask else nuclei > 0
+    inside = _checked(read_mask(mask), mask, shape) if mask else nuclei > 0
+    if _is_lighter(inside, pixels):
+        tqdm.write(  # also within a progress bar
+            f"{mask or labels or annotation} marks what is lighter than the rest of {image}: check "
+            "that it is not inverted and belongs to this image."
+        )
     return Sample(name, patient, organ, pixels, inside, nuclei)
 
 
-def _read_matching(path, shape):
-    """Read a mask or label image and check that it has the size of its image."""
-    pixels = read_grey(path)
-    if pixels.shape != shape:
+def _checked(found, path, shape):
+    """A mask or label image, if it has the size of its image."""
+    if found.shape != shape:
         raise InputError(
-            f"{path} is {pixels.shape[0]} x {pixels.shape[1]} pixels, but its image is "
+            f"{path} is {found.shape[0]} x {found.shape[1]} pixels, but its image is "
             f"{shape[0]} x {shape[1]}: use the mask of this image."
         )
-    return pixels
+    return found
+
+
+def _is_lighter(inside, pixels):
+    """Whether an image is lighter inside than outside, on average over every fourth line."""
+    inside, brightness = inside[::4, ::4], pixels[::4, ::4].mean(axis=-1)
+    if inside.all() or not inside.any():
+        return False
+    return brightness[inside].mean() > brightness[~inside].mean() + LIGHTER

@@ -8,14 +8,24 @@ from pathlib import Path
 
 from ..errors import InputError
 
-_TCGA_NAME = re.compile(r"TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3}")
+_STEM = re.compile(r"(TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3})(|_bin_mask|_labels)")
 _KINDS = {
-    "_bin_mask.png": "mask",
-    "_labels.png": "labels",
-    ".xml": "annotation",
-    ".tif": "image",
-    ".tiff": "image",
+    ("", ".tif"): ("image", 1),
+    ("", ".tiff"): ("image", 1),
+    ("", ".png"): ("image", 2),
+    ("", ".jpg"): ("image", 3),
+    ("", ".jpeg"): ("image", 3),
+    ("_bin_mask", ".png"): ("mask", 1),
+    ("_bin_mask", ".tif"): ("mask", 2),
+    ("_bin_mask", ".tiff"): ("mask", 2),
+    ("_bin_mask", ".jpg"): ("mask", 3),
+    ("_bin_mask", ".jpeg"): ("mask", 3),
+    ("_labels", ".png"): ("labels", 1),
+    ("_labels", ".tif"): ("labels", 2),
+    ("_labels", ".tiff"): ("labels", 2),
+    ("", ".xml"): ("annotation", 1),
 }
+"""The kind of a file by the end of its name and its suffix, and which suffix is preferred: 1."""
 
 
 def index(source):
@@ -28,7 +38,9 @@ def index(source):
     - the unpacked archives of the challenge (`MoNuSeg 2018 Training Data`, `MoNuSegTestData`)
     - either archive itself, or a folder with one or both of them
 
-    An unpacked file takes precedence over its copy in an archive.
+    Images are also read as PNG or JPEG, masks as TIFF or JPEG, labels as TIFF, and suffixes may be
+    in capitals. If a file is there in several formats, the format of MoNuSeg takes precedence, and
+    PNG over JPEG. An unpacked file takes precedence over its copy in an archive.
 
     Parameters
     ----------
@@ -53,7 +65,7 @@ def index(source):
             f"{source} does not exist: check the path or run `python -m nuclei download`."
         )
     files = [source] if source.is_file() else sorted(source.rglob("*"))
-    archives = [path for path in files if path.suffix == ".zip" or path == source]
+    archives = [path for path in files if path.suffix.lower() == ".zip" or path == source]
     members = [path for archive in archives if archive.is_file() for path in _members(archive)]
     return _by_name(members) | _by_name(files)
 
@@ -108,13 +120,19 @@ def _members(archive):
 
 
 def _by_name(paths):
-    found = {}
+    candidates = []
     for path in paths:
-        for ending, kind in _KINDS.items():
-            name = path.name.removesuffix(ending)
-            if name == path.name or not _TCGA_NAME.fullmatch(name):
-                continue
-            if other := found.get((kind, name)):
-                raise InputError(f"{path} and {other} are the same file of MoNuSeg: keep only one.")
-            found[kind, name] = path
+        stem = _STEM.fullmatch(path.stem)
+        if stem and (found_as := _KINDS.get((stem[2], path.suffix.lower()))):
+            kind, rank = found_as
+            candidates.append((rank, (kind, stem[1]), path))
+    found, ranks = {}, {}
+    for rank, key, path in sorted(candidates, key=lambda candidate: candidate[0]):
+        if ranks.setdefault(key, rank) < rank:
+            continue
+        if key in found:
+            raise InputError(
+                f"{path} and {found[key]} are the same file of MoNuSeg: keep only one."
+            )
+        found[key] = path
     return found

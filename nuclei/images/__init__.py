@@ -1,0 +1,20 @@
+"""Read and write images and masks, and find the image files and slides in folders.
+
+`decode` reads every file, with `tiff` and `png` for what Pillow refuses. `colour` makes images of
+it, `masks` makes masks and labels, `classes` tells the two apart. `files` finds and writes files.
+"""
+
+from .colour import read_rgb
+from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, write_png
+from .masks import read_grey, read_labels, read_mask
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "SLIDE_SUFFIXES",
+    "find_images",
+    "read_grey",
+    "read_labels",
+    "read_mask",
+    "read_rgb",
+    "write_png",
+]

@@ -1,0 +1,158 @@
+"""Decode any image file to its real colours, as viewers show it; every reader starts here."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InputError
+from . import png, tiff
+
+_USABLE = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA")
+"""Pixel formats of Pillow that give an array of greys or of 8-bit colours."""
+
+_KNOWN = b"\x89PNG", b"\xff\xd8\xff"
+"""How PNG and JPEG begin."""
+
+
+class Picture(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    pixels : ndarray or None
+        Greys of any type, shape (H, W), grey and alpha (H, W, 2), RGB (H, W, 3) or RGBA
+        (H, W, 4); None for anything else.
+    words : str
+        What the pixels are, for messages, such as "the pixel format CMYK".
+    """
+
+    pixels: np.ndarray | None
+    words: str
+
+
+def decode(path):
+    """Decode all pixels of a file, with Pillow if it can, else with tifffile.
+
+    Pillow, unlike OpenCV, raises an error for a file that is cut short.
+
+    Parameters
+    ----------
+    path : str, Path or binary file object
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, not an image, or too large.
+    """
+    try:
+        return _decode(path)
+    except InputError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path} does not exist: check the path.") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: give the image files in it.") from None
+    except PermissionError:
+        raise InputError(f"{path} cannot be read: change its permissions.") from None
+    except UnidentifiedImageError:
+        if _start(path).startswith(_KNOWN):
+            raise InputError(
+                f"{path} is damaged, cut short or of an unknown kind: get a fresh copy, or save it "
+                "as 8-bit PNG."
+            ) from None
+        raise InputError(f"{path} is not an image: use PNG, TIFF or JPEG.") from None
+    except (Image.DecompressionBombError, MemoryError):
+        raise InputError(
+            f"{path} is too large to open at once: cut it into smaller images."
+        ) from None
+    except NotImplementedError as error:
+        raise InputError(
+            f"{path} cannot be decoded ({_reason(error)}): save it as PNG and try again."
+        ) from None
+    except Exception as error:  # each codec raises other kinds
+        raise InputError(
+            f"{path} is damaged or cut short ({_reason(error)}): get a fresh copy."
+        ) from None
+
+
+def _decode(path):
+    try:
+        return _with_pillow(path)
+    except ValueError:
+        # Pillow refuses text and colour profiles that are long, but they are of no use here.
+        shorter = png.without_metadata(path)
+        if shorter is None:
+            raise
+        return _with_pillow(shorter)
+
+
+def _with_pillow(path):
+    try:
+        opened = Image.open(path)
+    except UnidentifiedImageError:
+        if not _start(path).startswith(tiff.STARTS):
+            raise
+        return _with_tifffile(path)
+    with opened as image:
+        if image.format == "TIFF" and tiff.is_beyond_pillow(image, path):
+            return _with_tifffile(path)
+        # Pillow reduces 16-bit colour to the upper byte, and only shows this before decoding.
+        if image.mode.startswith("RGB") and (";16" in str(image.tile) or tiff.is_deep(image)):
+            return Picture(None, "16-bit colour")
+        image.load()
+        turn = 1 if image.format == "TIFF" else _orientation(image)  # Pillow has turned a TIFF
+        if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+            clear = image.mode == "PA" or "transparency" in image.info
+            image = image.convert("RGBA" if clear else "RGB")
+        words = f"the pixel format {image.mode}"
+        if image.mode == "La":
+            image = image.convert("LA")
+        pixels = np.asarray(image) if image.mode in _USABLE else None
+    return Picture(_turned(pixels, turn), words)
+
+
+def _start(path):
+    """The first bytes of a file."""
+    if hasattr(path, "seek"):
+        path.seek(0)
+        return path.read(8)
+    with open(path, "rb") as file:
+        return file.read(8)
+
+
+def _with_tifffile(path):
+    pixels, words, turn = tiff.decode(path)
+    return Picture(_turned(pixels, turn), words)
+
+
+def _orientation(image):
+    try:
+        return image.getexif().get(tiff.ORIENTATION, 1)
+    except Exception:  # EXIF that cannot be read says nothing
+        return 1
+
+
+def _turned(pixels, orientation):
+    """Turn pixels as viewers do, by the EXIF orientation, 1 to 8; 1 and others: as stored."""
+    if pixels is not None and not pixels.size:
+        raise ValueError("it has no pixels")
+    if pixels is None or orientation not in range(2, 9):
+        return pixels
+    if orientation in (5, 6, 7, 8):  # rows were stored as columns
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _reason(error):
+    """The message of an error as a part of a sentence."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text.replace(". ", "; ") or type(error).__name__

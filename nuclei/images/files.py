@@ -1,0 +1,60 @@
+"""Find image files and slides in folders, and write PNG files."""
+
+from PIL import Image
+
+from ..atomic import atomic_write
+from ..errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+
+SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
+"""Suffixes that only whole slides have; a TIFF can be an image or a slide."""
+
+
+def find_images(paths):
+    """Replace each folder by the images directly in it, sorted by name.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, which are returned as they are, and folders. Subfolders are not searched.
+
+    Returns
+    -------
+    list of Path
+        The images and slides, in the order of `paths`.
+
+    Raises
+    ------
+    InputError
+        If a folder contains no image.
+    """
+    images, suffixes = [], IMAGE_SUFFIXES + SLIDE_SUFFIXES
+    for path in paths:
+        if not path.is_dir():
+            images.append(path)
+            continue
+        # Skip hidden files: macOS puts a file `._<name>` beside each image that it copies.
+        names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+        inside = [name for name in names if name.suffix.lower() in suffixes]
+        if not inside:
+            raise InputError(f"{path} contains no PNG, TIFF, JPEG or slide: use another folder.")
+        images.extend(inside)
+    return images
+
+
+def write_png(path, pixels):
+    """Write an image or a mask as PNG, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    pixels : ndarray of uint8, shape (H, W, 3) or (H, W), or of uint16, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")

@@ -1,0 +1,183 @@
+"""Decode the TIFFs that Pillow cannot read or reads wrongly, with tifffile."""
+
+import logging
+import math
+import re
+
+import numpy as np
+from PIL import Image
+
+STARTS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
+"""How a TIFF and a BigTIFF of either byte order begin."""
+
+_BEYOND_PILLOW = ("zstd", "webp", "lzma")
+"""Compressions that Pillow knows by name, but that the libtiff in its wheels may lack."""
+
+_DECODED_TO_RGB = (6, 7, 34892, 33007, 50001, 50002, 52546)  # JPEG, WebP, JPEG XL
+"""Compressions whose decoder turns YCbCr into RGB."""
+
+ORIENTATION = 274
+"""Number of the tag of TIFF and EXIF that says how viewers turn the image."""
+
+_BITS, _SAMPLES = 258, 277
+_FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
+
+
+def is_beyond_pillow(image, path):
+    """Return whether a TIFF that Pillow opened is not in good hands there.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        The TIFF, not yet decoded.
+    path : str, Path or binary file object
+        The same TIFF.
+
+    Returns
+    -------
+    bool
+        True for compressions that Pillow may lack, for YCbCr without JPEG, for three samples of
+        which Pillow sees one, and for several pages unless the first one is the image: Pillow sees
+        nothing but the first page.
+    """
+    if image.info.get("compression") in _BEYOND_PILLOW or image.mode == "YCbCr":
+        return True
+    if image.mode == "L" and image.tag_v2.get(_SAMPLES) == 3:
+        return True
+    if not getattr(image, "is_animated", False):
+        return False
+    try:
+        with _open(path) as file:
+            series = _largest(file)
+            return series.keyframe.index != 0 or series.size > series.keyframe.size
+    except Exception:  # pages after the first that cannot be read
+        return False
+
+
+def is_deep(image):
+    """Return whether Pillow opened a TIFF of more than 8 bits; False if it is no TIFF."""
+    return image.format == "TIFF" and max(image.tag_v2.get(_BITS, (1,))) > 8
+
+
+def decode(path):
+    """Decode the image of a TIFF; of several images, the largest.
+
+    Parameters
+    ----------
+    path : str, Path or binary file object
+
+    Returns
+    -------
+    pixels : ndarray or None
+        Greys of any type, shape (H, W), RGB, uint8 of shape (H, W, 3), or RGBA, uint8 of shape
+        (H, W, 4), as stored; None if the TIFF holds anything else.
+    words : str
+        What the pixels are, for messages.
+    orientation : int
+        How viewers turn the image, 1 to 8 as in EXIF.
+
+    Raises
+    ------
+    Exception
+        tifffile raises many kinds. `DecompressionBombError` of Pillow if the image has more pixels
+        than Pillow allows; NotImplementedError if it is whole, but of a kind that is not known.
+    """
+    with _open(path) as file:
+        series = _largest(file)
+        page = series.keyframe
+        sizes = zip(series.axes, series.shape, strict=True)
+        others = {axis: size for axis, size in sizes if axis not in "YX" and size > 1}
+        words = _unusable(others, series, page, file.ome_metadata or "")
+        if words:
+            return None, words, 1
+        _check(series, page)
+        pixels, turn = series.asarray(), page.tags.valueof(ORIENTATION, 1)
+        single = [i for i, axis in enumerate(series.axes) if axis not in (*"YX", *others)]
+        pixels = pixels.squeeze(tuple(single))
+        if not others:
+            return _greys(pixels, page), f"greys of {pixels.dtype}", turn
+        channel = [axis for axis in series.axes if axis in (*"YX", *others)].index(*others)
+        return _colours(np.moveaxis(pixels, channel, -1), page), "8-bit colour", turn
+
+
+def _open(path):
+    import tifffile  # not at the top, because most images do without it
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
+    if hasattr(path, "seek"):
+        path.seek(0)
+    return tifffile.TiffFile(path)
+
+
+def _largest(file):
+    """The image with most pixels, which is the first of equals."""
+
+    def pixels(series):
+        sizes = dict(zip(series.axes, series.shape, strict=True))
+        return sizes.get("Y", 0) * sizes.get("X", 0)
+
+    return max(file.series, key=pixels)
+
+
+def _unusable(others, series, page, ome):
+    """What a TIFF is, in words, if it is neither one grey image nor one of 8-bit colour."""
+    if not others:
+        return None
+    (axis, count), *more = others.items()
+    if more or axis not in "SC":
+        images = series.size // page.size
+        return f"{images} images of the same size, such as a stack of focal planes"
+    if count != 3 and (axis, count) != ("S", 4):
+        return f"{count} channels"
+    if _FLUORESCENCE.search(ome):
+        return "3 channels of fluorescence"
+    if page.photometric not in (1, 2, 6):  # greys, of which three make RGB; RGB; YCbCr
+        return f"the pixel format {getattr(page.photometric, 'name', page.photometric)}"
+    if page.bitspersample != 8 or series.dtype != np.uint8:
+        return f"{page.bitspersample}-bit colour"
+    return None
+
+
+def _check(series, page):
+    """Raise an error if an image is too large, of an unknown kind, or not whole in its file."""
+    import tifffile
+
+    tile = (page.tilelength or 1) * (page.tilewidth or 1)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit and max(page.imagelength * page.imagewidth, tile) > 2 * limit:
+        raise Image.DecompressionBombError
+    if page.compression != 1 and page.compression not in tifffile.TIFF.DECOMPRESSORS:
+        raise NotImplementedError(f"it is compressed by method {int(page.compression)}")
+    if page.dtype is None:
+        raise NotImplementedError(f"it has numbers of {page.bitspersample} bits")
+    for one in series.pages:
+        if one is None or len(one.dataoffsets) < math.prod(page.chunked):
+            raise ValueError("parts of the image are missing")
+        end = one.parent.filehandle.size
+        for start, count in zip(one.dataoffsets, one.databytecounts, strict=True):
+            if count == 0 or start + count > end:
+                raise ValueError("parts of the image are missing")
+
+
+def _greys(pixels, page):
+    """Greys, or RGB if the TIFF has a palette, as Pillow gives them."""
+    if page.photometric == 3 and page.colormap is not None:
+        return np.moveaxis(page.colormap[:, pixels] >> 8, 0, -1).astype(np.uint8)
+    if page.photometric == 0 and pixels.dtype in (np.uint8, bool):  # white is zero
+        return ~pixels
+    return pixels
+
+
+def _colours(pixels, page):
+    """RGB or RGBA, with colours that are not multiplied by alpha."""
+    pixels = np.ascontiguousarray(pixels)
+    size = pixels.shape[1::-1]
+    ycbcr = page.photometric == 6 and page.compression not in _DECODED_TO_RGB
+    if ycbcr or page.compression == 33003:  # the JPEG 2000 of Aperio, which states no colour space
+        return np.asarray(Image.frombytes("YCbCr", size, pixels[..., :3].tobytes()).convert("RGB"))
+    if pixels.shape[-1] == 4 and page.extrasamples:
+        if page.extrasamples[0] == 0:  # neither kind of alpha
+            return pixels[..., :3]
+        if page.extrasamples[0] == 1:
+            return np.asarray(Image.frombytes("RGBa", size, pixels.tobytes()).convert("RGBA"))
+    return pixels
