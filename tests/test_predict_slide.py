@@ -17,9 +17,10 @@ import shapely
 import tifffile
 import zarr
 from objects_reference import share_matched
-from slide_files import painted, tissue
+from slide_files import aperio, dicom_slide, leica, painted, tissue
 
 from nuclei import ROOT, modelzoo, networks
+from nuclei.__main__ import main
 from nuclei.atomic import locked
 from nuclei.errors import InputError
 from nuclei.prediction import instances, windows
@@ -164,6 +165,37 @@ class TestResults:
         expected = [2 * n for n in (columns[0], rows[0], columns[-1], rows[-1])]
         np.testing.assert_allclose(box, expected, atol=6)
 
+    def test_positions_are_relative_to_the_scanned_part_as_in_qupath(
+        self, undisturbed, red, tmp_path, labels
+    ):
+        leica(tmp_path / "slide.scn", painted(labels), (400, 300), compression="zlib")
+        report = predict_slide.predict("red", tmp_path / "slide.scn", tmp_path / "scn")
+        assert report.offset == (400, 300)
+        found = results(tmp_path / "scn")
+        assert found["report"]["offset"] == [400, 300]
+        assert undisturbed["report"]["offset"] == [0, 0]
+        again = predict_slide.predict("red", tmp_path / "slide.scn", tmp_path / "scn")
+        assert again == report
+        # The corner of the scanned part is that of the slide, so all results are the same.
+        for name in ("settings", "offset"):
+            del found["report"][name], undisturbed["report"][name]
+        assert_same(found, undisturbed)
+        store = zarr.open_group(tmp_path / "scn" / "slide.zarr", mode="r")
+        for group, first in ((store, [0]), (store["labels/nuclei"], [])):
+            for dataset in group.attrs["multiscales"][0]["datasets"]:
+                scale, translation = dataset["coordinateTransformations"]
+                assert scale["type"] == "scale" and translation["type"] == "translation"
+                np.testing.assert_allclose(translation["translation"], [*first, 75, 100])
+
+    def test_a_corner_is_in_micrometres_of_the_finest_level(self, red, tmp_path):
+        image = np.full((1024, 1024, 3), 243, np.uint8)
+        leica(tmp_path / "slide.scn", image, (400, 300), mpp=0.125, compression="zlib")
+        predict_slide.predict("red", tmp_path / "slide.scn", tmp_path / "out")
+        store = zarr.open_group(tmp_path / "out" / "slide.zarr", mode="r")
+        (dataset,) = store.attrs["multiscales"][0]["datasets"]
+        _, translation = dataset["coordinateTransformations"]
+        np.testing.assert_allclose(translation["translation"], [0, 37.5, 50])
+
     def test_a_slide_of_glass_has_no_nuclei(self, red, tmp_path):
         path = write_pyramid(tmp_path / "slide.tif", np.full((700, 900, 3), 243, np.uint8))
         report = predict_slide.predict("red", path, tmp_path / "out")
@@ -183,6 +215,74 @@ class TestTrouble:
         report = predict_slide.predict("red", slide, tmp_path / "undisturbed")
         assert red.calls == 0 and report.nuclei == undisturbed["report"]["nuclei"]
         assert not (tmp_path / "undisturbed" / "slide.work").exists()
+
+    @pytest.mark.parametrize(
+        ("lost", "how"),
+        [
+            ("slide.zarr", "removed"),
+            ("slide.zarr/0", "removed"),
+            ("slide.zarr/.zattrs", "removed"),
+            ("slide.zarr/labels/.zattrs", "removed"),
+            ("slide.zarr/labels/nuclei/.zgroup", "removed"),
+            ("slide.zarr/labels/nuclei/2", "removed"),
+            ("slide.zarr/labels/nuclei/0/.zarray", "emptied"),
+            ("slide.zarr/labels/nuclei/0/1/1", "removed"),
+            ("slide.zarr/1/0/0/1", "emptied"),
+            ("slide.geojson", "removed"),
+            ("slide.geojson", "emptied"),
+            ("slide.geojson", "cut"),
+            ("slide.parquet", "removed"),
+            ("slide.parquet", "cut"),
+            ("slide.parquet", "exchanged"),
+        ],
+    )
+    def test_a_finished_slide_whose_results_are_lost_is_predicted_again(
+        self, undisturbed, red, slide, tmp_path, capsys, lost, how
+    ):
+        path = tmp_path / "undisturbed" / lost
+        if how == "removed":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif how == "exchanged":
+            pq.write_table(pq.read_table(path).slice(1), path)
+        else:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "cut" else b"")
+        capsys.readouterr()
+        predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        said = capsys.readouterr().err.splitlines()[0]
+        whole = tmp_path / "undisturbed" / lost.split("/")[0]
+        assert said == f"{whole} is missing or damaged: the slide is predicted again."
+        assert red.calls == 4
+        assert_same(results(tmp_path / "undisturbed"), undisturbed)
+        predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        assert red.calls == 4 and "again" not in capsys.readouterr().err
+
+    def test_an_interrupted_slide_whose_maps_are_lost_is_begun_again(
+        self, undisturbed, red, slide, tmp_path, capsys
+    ):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        shutil.rmtree(tmp_path / "out" / "slide.zarr")
+        red.calls, red.ends_at = 0, None
+        predict_slide.predict("red", slide, tmp_path / "out")
+        said = "slide.zarr is missing or damaged: the slide is begun again."
+        assert said in capsys.readouterr().err
+        assert red.calls == 4
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_a_report_of_an_earlier_release_counts(self, undisturbed, red, slide, tmp_path):
+        path = tmp_path / "undisturbed" / "slide.json"
+        content = json.loads(path.read_text())
+        del content["offset"]
+        path.write_text(json.dumps(content))
+        assert predict_slide.predict("red", slide, tmp_path / "undisturbed").offset == (0, 0)
+        assert red.calls == 0
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": {}}', '{"settings": 1}'])
+    def test_a_file_that_is_no_report_is_said(self, red, slide, tmp_path, text):
+        (tmp_path / "slide.json").write_text(text)
+        with pytest.raises(InputError, match="slide.json is not the report of a slide: remove it"):
+            predict_slide.predict("red", slide, tmp_path)
 
     def test_a_full_disk_loses_nothing_finished(self, undisturbed, red, slide, tmp_path):
         red.ends_at = 3
@@ -262,6 +362,55 @@ class TestTrouble:
             predict_slide.predict("red", slide, tmp_path / "undisturbed", threshold=0.7)
 
 
+class TestCommand:
+    def test_a_folder_of_dicom_files_is_predicted_once(self, red, tmp_path, labels, capsys):
+        image = painted(labels)[:600, :700]
+        dicom_slide(tmp_path / "in", image, suffix="")
+        assert main(["predict", "red", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+        assert capsys.readouterr().out.count("written to") == 1
+        assert [path.name for path in (tmp_path / "out").glob("*.json")] == ["c_level.json"]
+        (maps,) = zarr.open_array(tmp_path / "out" / "c_level.zarr" / "0", mode="r")[:]
+        np.testing.assert_array_equal(maps, image[..., 0])
+
+    def test_a_slide_of_a_wrong_resolution_lets_the_next_one_go_on(self, red, tmp_path, capsys):
+        glass = np.full((700, 900, 3), 243, np.uint8)
+        folder = tmp_path / "in"
+        folder.mkdir()
+        aperio(folder / "a.svs", glass, 0, power=None)
+        aperio(folder / "b.svs", glass, 0.00025)
+        dicom_slide(folder, glass)
+        (folder / "c_level.dcm").unlink()
+        (folder / "b_half.dcm").unlink()
+        write_pyramid(folder / "d.btf", glass)
+        aperio(folder / "f.svs", glass)
+        main(["predict", "red", str(folder), "--out", str(tmp_path / "out")])
+        output, errors = capsys.readouterr()
+        said = [line for line in errors.splitlines() if line.startswith(str(folder))]
+        assert [line.split(" ")[0].rpartition("/")[2] for line in said] == [
+            "a.svs",
+            "a_label.dcm",
+            "b.svs",
+        ]
+        assert "/d.zarr" in output and "/f.zarr" in output
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--overlay"], "--overlay ignored for slides: "),
+            (["--overlay", "--probability"], "--overlay and --probability ignored for slides: "),
+            ([], None),
+        ],
+    )
+    def test_options_of_images_are_not_ignored_silently(self, red, tmp_path, capsys, options, said):
+        glass = np.full((700, 900, 3), 243, np.uint8)
+        paths = [str(write_pyramid(tmp_path / f"{name}.tif", glass)) for name in "ab"]
+        out = tmp_path / "out"
+        assert main(["predict", "red", *paths, "--out", str(out), *options]) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "ignored" in line]
+        text = f"{said}{out}/a.zarr holds the probability and the nuclei of the slide."
+        assert lines == ([text] if said else [])
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A UNet with random weights in a folder of its own, which other processes can load."""
@@ -290,7 +439,7 @@ class TestProcesses:
                 break
             time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
-        first.communicate()
+        assert "absl" not in first.communicate()[1]  # TensorFlow is quiet
         assert not (tmp_path / "out" / "slide.json").exists()
         # On to the end with two processes, which changes nothing either.
         second = command(small, path, "--out", tmp_path / "out", "--workers", 2)

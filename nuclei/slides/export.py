@@ -1,6 +1,7 @@
 """Write the nuclei of a whole slide as GeoJSON and GeoParquet, tile by tile."""
 
 import json
+import os
 import struct
 from contextlib import contextmanager
 
@@ -13,6 +14,9 @@ from ..prediction import measures, outlines
 from . import tile_nuclei
 
 MEASURES = measures.COLUMNS[1:]
+
+HEAD, TAIL = b'{"type": "FeatureCollection", "features": [', b"\n]}\n"
+"""How the GeoJSON begins and ends."""
 
 ROW_GROUP = 20_000
 """Nuclei per row group of GeoParquet, at least; those of one tile would be too few."""
@@ -69,12 +73,34 @@ def writer(job, scale, geojson, parquet):
 
     with (
         open(geojson, "wb") as text,
-        pq.ParquetWriter(parquet, schema, compression="zstd") as table,
+        # Opened here, because Arrow refuses names that are not UTF-8.
+        open(parquet, "wb") as rows_file,
+        pq.ParquetWriter(rows_file, schema, compression="zstd") as table,
     ):
-        text.write(b'{"type": "FeatureCollection", "features": [')
+        text.write(HEAD)
         yield write
         flush()
-        text.write(b"\n]}\n")
+        text.write(TAIL)
+
+
+def is_whole_geojson(path):
+    """Return whether a file begins and ends like the GeoJSON of `writer`."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(HEAD))
+            file.seek(-len(TAIL), os.SEEK_END)
+            return (head, file.read()) == (HEAD, TAIL)
+    except OSError:
+        return False
+
+
+def is_whole_parquet(path, nuclei):
+    """Return whether a file is Parquet with as many rows as there are nuclei."""
+    try:
+        with open(path, "rb") as file:
+            return pq.ParquetFile(file).metadata.num_rows == nuclei
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _nuclei(file, scale, numbers):

@@ -1,5 +1,6 @@
 """Write maps and labels of whole slides as OME-NGFF 0.4, a chunked Zarr for napari and QuPath."""
 
+import math
 import os
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ SMALLEST = 1024
 """Longest side of the coarsest level of a pyramid, in pixels."""
 
 
-def create(path, shape, channels, mpp, name):
+def create(path, shape, channels, mpp, name, corner=(0.0, 0.0)):
     """Create a Zarr for maps and labels, without pixels.
 
     Parameters
@@ -36,6 +37,8 @@ def create(path, shape, channels, mpp, name):
         Micrometres per pixel of the finest level.
     name : str
         Name of the image.
+    corner : tuple of float
+        The y and x of the corner of the slide in its file, in micrometres.
     """
     image = zarr.open_group(path, mode="a", zarr_format=2)
     labels = image.require_group("labels").require_group("nuclei")
@@ -49,9 +52,12 @@ def create(path, shape, channels, mpp, name):
     def multiscales(first_axes, method):
         resolutions = (mpp * 2**level for level in range(levels(shape)))
         scales = ([1.0] * len(first_axes) + [resolution] * 2 for resolution in resolutions)
+        steps = [[{"type": "scale", "scale": scale}] for scale in scales]
+        if any(corner):
+            corners = [0.0] * len(first_axes) + list(corner)
+            steps = [[*step, {"type": "translation", "translation": corners}] for step in steps]
         datasets = [
-            {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-            for n, scale in enumerate(scales)
+            {"path": str(n), "coordinateTransformations": step} for n, step in enumerate(steps)
         ]
         described = {"version": "0.4", "name": name, "axes": first_axes + axes}
         return [{**described, "datasets": datasets, "type": method}]
@@ -67,6 +73,42 @@ def create(path, shape, channels, mpp, name):
     image["labels"].attrs["labels"] = ["nuclei"]
     labels.attrs["multiscales"] = multiscales([], "nearest")
     labels.attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
+
+
+def is_whole(path, shape, tiles=0):
+    """Return whether the arrays and metadata of a Zarr exist, and the chunks of all tiles.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the Zarr.
+    shape : tuple of int
+        Height and width in pixels.
+    tiles : int
+        Number of tiles that were written, each to a chunk of its own in the levels below `OWN`.
+    """
+    try:
+        image = zarr.open_group(path, mode="r")
+        for group in (image, image["labels/nuclei"]):
+            (described,) = group.attrs["multiscales"]
+            if len(described["datasets"]) != levels(shape):
+                return False
+            for level, dataset in enumerate(described["datasets"]):
+                *first, height, width = group[dataset["path"]].shape
+                if (height, width) != tuple(-(-length // 2**level) for length in shape):
+                    return False
+                folder = path / group.path / dataset["path"]
+                if level < OWN and _chunks(folder) < tiles * math.prod(first):
+                    return False
+        return image["labels"].attrs["labels"] == ["nuclei"]
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
+
+
+def _chunks(folder):
+    """Number of chunks of an array that are written."""
+    files = (file for file in folder.rglob("*") if not file.name.startswith("."))
+    return sum(file.is_file() and file.stat().st_size > 0 for file in files)
 
 
 def levels(shape):

@@ -4,46 +4,24 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..atomic import atomic_write, explain_write_errors, locked
-from ..errors import InputError
+from ..quiet import silence_native_stderr
 from . import dask_cluster, export, ome_zarr
 from .find import find, paint
 from .job import Job, load_model
 from .merge import Numbering
+from .report import Report, check_settings, lost_result, read_report
 from .slide import Slide
 from .tiles import TileGrid
 from .tissue import tissue_tiles
 
 CHANNELS = "probability of nucleus", "relative distance to its border"
-
-
-@dataclass(frozen=True)
-class Report:
-    """The result of a run.
-
-    Attributes
-    ----------
-    tiles : int
-        Number of tiles with tissue.
-    nuclei : int
-        Number of nuclei.
-    problems : dict of str to str
-        The parts of the slide that could not be read: position, in pixels of the finest level, and
-        reason.
-    seconds : float
-        Duration of this run; the work of an earlier run that it continued is not included.
-    """
-
-    tiles: int
-    nuclei: int
-    problems: dict
-    seconds: float
 
 
 def predict(
@@ -96,19 +74,19 @@ def predict(
     slide, out = Path(slide).resolve(), Path(out).resolve()
     stem = out / slide.stem
     opened = Slide(slide, mpp)
-    weights = _fingerprint(model)
+    model, weights = _identify(model)
     settings = {
         "slide": str(slide),
         "bytes": slide.stat().st_size,
         "mpp": opened.mpp,
         "shape": list(opened.shape),
-        "model": str(model),
+        "model": model,
         "weights": weights,
         "threshold": threshold,
         "augment": augment,
     }
     with locked(_beside(stem, ".lock"), f"predicting {slide.name} into {out}"):
-        if report := _finished(_beside(stem, ".json"), settings):
+        if report := _finished(stem, settings, opened):
             return report
         work, store = _beside(stem, ".work"), _beside(stem, ".zarr")
         job = Job(
@@ -116,7 +94,7 @@ def predict(
             mpp=mpp,
             modified=slide.stat().st_mtime_ns,
             grid=TileGrid(opened.shape),
-            model=str(model),
+            model=model,
             weights=weights,
             threshold=threshold,
             augment=augment,
@@ -146,6 +124,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
         nuclei=nuclei,
         problems={_place(job, slide, tile): problem for tile, problem in problems.items()},
         seconds=round(time.perf_counter() - started, 1),
+        offset=slide.offset,
     )
     with atomic_write(_beside(stem, ".json")) as temporary:
         content = {"settings": settings, **vars(report)}
@@ -188,8 +167,10 @@ def _begin(job, slide, settings):
     """Create the output folders, or check that they belong to a run with the same settings."""
     begun = Path(job.work) / "settings.json"
     if begun.exists():
-        _check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
-        return
+        check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
+        if ome_zarr.is_whole(Path(job.zarr), slide.shape):
+            return
+        print(f"{job.zarr} is missing or damaged: the slide is begun again.", file=sys.stderr)
     model = load_model(job.model, job.weights)
     with explain_write_errors(job.zarr):
         shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
@@ -197,7 +178,9 @@ def _begin(job, slide, settings):
         (Path(job.work) / "nuclei").mkdir(parents=True)
         channels = CHANNELS[: model.output_shape[-1]]
         name = Path(job.slide).stem
-        ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name)
+        finest = slide.mpp / slide.scale
+        corner = tuple(n * finest for n in slide.offset[::-1])
+        ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name, corner)
     with atomic_write(begun) as temporary:
         temporary.write_text(json.dumps(settings), encoding="utf-8")
 
@@ -216,37 +199,33 @@ def _place(job, slide, tile):
     return f"x {left} to {left + width}, y {top} to {top + height}"
 
 
-def _finished(path, settings):
-    """The report of an earlier run that finished without problems, or None."""
-    if not path.exists():
+def _finished(stem, settings, slide):
+    """The report of an earlier run that finished without problems, or None.
+
+    If a result of that run is lost, the slide is predicted again from the start.
+    """
+    path = _beside(stem, ".json")
+    report = read_report(path, settings)
+    if report is None or report.problems:
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        before = content.pop("settings")
-    except (ValueError, KeyError):
-        raise InputError(f"{path} is not the report of a slide: remove it.") from None
-    _check_settings(path, before, settings)
-    return None if content["problems"] else Report(**content)
+    if lost := lost_result(stem, slide.shape, report):
+        print(f"{lost} is missing or damaged: the slide is predicted again.", file=sys.stderr)
+        with explain_write_errors(path):
+            path.unlink()
+        shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)
+        return None
+    return report
 
 
-def _check_settings(path, before, settings):
-    for name, value in settings.items():
-        if before.get(name) != value:
-            raise InputError(
-                f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
-                "another folder for --out, or remove the results of that run."
-            )
-
-
-def _fingerprint(model):
-    """Hash the weights and configuration of a model, to recognise it after changes."""
-    from .. import modelzoo
-
+def _identify(model):
+    """Return the one name of a model, and a hash of its weights and configuration."""
+    with silence_native_stderr():
+        from .. import modelzoo
     digest = hashlib.sha256()
     for path in sorted(modelzoo.find(model).glob("*")):
         if path.suffix == ".h5" or path.name == "config.json":
             digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return modelzoo.identity(model), digest.hexdigest()[:16]
 
 
 def _beside(stem, suffix):

@@ -2,19 +2,22 @@
 
 import logging
 import math
-from xml.etree.ElementTree import ParseError
+import re
 
 import numpy as np
 
 from ..errors import SlideError
-from ..images import SLIDE_SUFFIXES
+from ..images import SLIDE_SUFFIXES, tiff
+from . import dicom, resolution
 
 LARGE = 64_000_000
 """Number of pixels above which any TIFF is treated as a slide."""
 
-PLAUSIBLE = 0.02, 20.0
-"""Range of micrometres per pixel of microscopes. Values outside it, such as 72 dots per inch, are
-defaults of programs and are ignored."""
+DECODED_TO_RGB = 6, 7, 34892, 33007, 50001, 50002, 52546  # JPEG, WebP, JPEG XL
+"""Compressions of TIFF whose decoder turns YCbCr into RGB."""
+
+FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
+"""What the OME-XML of fluorescence has."""
 
 
 def is_slide(path):
@@ -27,20 +30,22 @@ def is_slide(path):
     Returns
     -------
     bool
-        Decided by the suffix. A TIFF is a slide if it is a tiled pyramid or has more than `LARGE`
-        pixels. False for a TIFF that cannot be read.
+        True for the suffixes of slides. Other files are known by their content: a TIFF is a slide
+        if it holds a pyramid or more than `LARGE` pixels, and a DICOM file if it says so. False
+        for a file that cannot be read.
     """
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return False
-    import tifffile
-
     try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+        if start not in tiff.STARTS:
+            return dicom.read_instance(path) is not None
+        import tifffile
+
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
         with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            large = page.imagewidth * page.imagelength > LARGE
-            return large or (page.is_tiled and len(file.series[0].levels) > 1)
+            return any(len(one.levels) > 1 or _pixels(one) > LARGE for one in file.series)
     except Exception:  # the error is reported when the file is read
         return False
 
@@ -56,15 +61,18 @@ def open_levels(path):
     -------
     object
         It has `sizes`, the (height, width) of each level, finest first; `downsamples`, the width of
-        a pixel of each level in pixels of the finest; `mpp`, the micrometres per pixel of the
-        finest level, None if unknown; and `read(level, top, left, height, width)`, which returns
-        RGB, uint8 of shape (height, width, 3).
+        a pixel of each level in pixels of the finest; `stated`, the micrometres per pixel of the
+        finest level across and down as the file says them, None if unknown; `offset`, the x and y
+        of the corner of the slide in the file, in pixels of the finest level; and `read(level, top,
+        left, height, width)`, which returns RGB, uint8 of shape (height, width, 3).
 
     Raises
     ------
     SlideError
         If the file is missing, damaged, or in a format that cannot be read.
     """
+    if path.is_dir():
+        raise SlideError(f"{path} is a folder: give a file of the slide in it.")
     if not path.is_file():
         raise SlideError(f"{path} does not exist: check the path.")
     import openslide  # not at the top, because plain images need no OpenSlide
@@ -76,21 +84,31 @@ def open_levels(path):
 
 
 class _OpenSlideLevels:
-    """A slide in a format of OpenSlide."""
+    """A slide in a format of OpenSlide.
+
+    If the file says where the scanned part lies, that part is the slide, as in QuPath.
+    """
 
     def __init__(self, path):
+        instance = dicom.read_instance(path)
+        if instance and instance.kind in ("LABEL", "OVERVIEW", "THUMBNAIL"):
+            raise SlideError(
+                f"{path} holds only the {instance.kind.lower()} of a slide: give its folder, or "
+                "the file with its finest level."
+            )
         self.path = path
         self._open()
+        properties = self._slide.properties
         self.sizes = [size[::-1] for size in self._slide.level_dimensions]
         self.downsamples = list(self._slide.level_downsamples)
-        properties = self._slide.properties
-        width, height = (properties.get(f"openslide.mpp-{axis}") for axis in "xy")
-        power = properties.get("openslide.objective-power")
-        self.mpp = None
-        if width and height:
-            self.mpp = math.sqrt(float(width) * float(height))
-        elif power:
-            self.mpp = 10 / float(power)  # 40x is 0.25 um per pixel
+        self.stated = resolution.of_openslide(properties)
+        self.offset = 0, 0
+        if bounds := _bounds(properties, self.sizes[0]):
+            self.offset = bounds[:2]
+            self.sizes = [
+                tuple(max(1, int(length / factor)) for length in bounds[:1:-1])
+                for factor in self.downsamples
+            ]
 
     def _open(self):
         import openslide
@@ -99,10 +117,14 @@ class _OpenSlideLevels:
         try:
             self._slide = openslide.OpenSlide(self.path)
         except self._error as error:
-            raise SlideError(f"{self.path} is damaged ({error}): get a fresh copy.") from None
+            raise SlideError(
+                f"{self.path} cannot be opened ({error}): get a fresh copy, or convert it to a "
+                "pyramidal TIFF."
+            ) from None
 
     def read(self, level, top, left, height, width):
-        corner = [round(n * self.downsamples[level]) for n in (left, top)]
+        corner = (round(n * self.downsamples[level]) for n in (left, top))
+        corner = tuple(n + start for n, start in zip(corner, self.offset, strict=True))
         try:
             region = np.asarray(self._slide.read_region(corner, level, (width, height)))
         except self._error as error:
@@ -115,19 +137,22 @@ class _OpenSlideLevels:
 
 
 class _TiffLevels:
-    """A plain or pyramidal TIFF."""
+    """A plain or pyramidal TIFF; of several images in it, the largest."""
 
     def __init__(self, path):
         import tifffile
         import zarr
 
         logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
-        self.path = path
+        self.path, self.offset = path, (0, 0)
         try:
             self._file = tifffile.TiffFile(path)
-            series = self._file.series[0]
+            series = max(self._file.series, key=_pixels)
+            count = sum(
+                _images(one) for one in self._file.series if _pixels(one) == _pixels(series)
+            )
             self._arrays = [
-                zarr.open_array(self._file.aszarr(series=0, level=level), mode="r")
+                zarr.open_array(series.aszarr(level=level), mode="r")
                 for level in range(len(series.levels))
             ]
         except Exception as error:  # tifffile raises many kinds
@@ -135,41 +160,68 @@ class _TiffLevels:
                 f"{path} is not a slide in a known format ({error}): use a format of OpenSlide "
                 "or an 8-bit RGB TIFF."
             ) from None
-        page = series.keyframe
-        if series.axes != "YXS" or series.dtype != np.uint8 or page.photometric not in (2, 6):
+        if count > 1:
             raise SlideError(
-                f"{path} is {series.dtype} with axes {series.axes}, not 8-bit colour: save the "
-                "H&E slide as 8-bit RGB and try again."
+                f"{path} holds {count} images of the same size, such as a stack of focal planes: "
+                "save the one to predict as a file of its own."
             )
-        end = max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True)))
-        if end > path.stat().st_size:
+        if not _is_colour(series, self._file.ome_metadata):
+            raise SlideError(
+                f"{path} is {series.dtype} with axes {series.axes} and pixels of the kind "
+                f"{series.keyframe.photometric.name}, not 8-bit colour: save the H&E slide as "
+                "8-bit RGB and try again."
+            )
+        pages = [page for page in series.pages if page is not None]
+        parts = [zip(page.dataoffsets, page.databytecounts, strict=True) for page in pages]
+        if max(sum(part) for page in parts for part in page) > path.stat().st_size:
             raise SlideError(f"{path} is cut short: get a fresh copy.")
-        self.sizes = [array.shape[:2] for array in self._arrays]
+        self._first = series.axes.index("Y")  # 1 if each colour has a plane or a page, else 0
+        self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]
-        self.mpp = _resolution(self._file, page)
+        ome = self._file.ome_metadata
+        self.stated = resolution.of_tiff(series.keyframe, ome, self.sizes[0])
 
     def read(self, level, top, left, height, width):
+        here = slice(top, top + height), slice(left, left + width)
         try:
-            part = self._arrays[level][top : top + height, left : left + width]
+            part = self._arrays[level][(slice(None),) * self._first + here]
         except Exception as error:  # each codec raises different exceptions
             raise SlideError(f"{self.path} is damaged ({error}): get a fresh copy.") from None
+        if self._first:
+            part = np.moveaxis(part, 0, -1)
         return np.ascontiguousarray(part[..., :3])
 
 
-def _resolution(file, page):
-    """Micrometres per pixel of a TIFF from its OME-XML or its tags, None if not plausible."""
-    found = None
-    if file.ome_metadata:
-        import defusedxml.ElementTree
+def _pixels(series):
+    """Number of pixels of an image in a TIFF, or of each image if it is a stack."""
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return sizes.get("Y", 0) * sizes.get("X", 0)
 
-        try:
-            pixels = defusedxml.ElementTree.fromstring(file.ome_metadata).find(".//{*}Pixels")
-        except ParseError:
-            pixels = None
-        if pixels is not None and pixels.get("PhysicalSizeXUnit", "µm") == "µm":
-            found = float(pixels.get("PhysicalSizeX", 0))
-    elif page.resolutionunit in (2, 3):  # inch, centimetre
-        found = page.get_resolution(unit=5)[0]  # pixels per micrometre
-        found = 1 / found if found else None
-    plausible = found and PLAUSIBLE[0] <= found <= PLAUSIBLE[1]
-    return found if plausible else None
+
+def _images(series):
+    """Number of images in a stack, of which colours and channels are no part."""
+    sizes = zip(series.axes, series.shape, strict=True)
+    return math.prod(length for axis, length in sizes if axis not in "YXSC")
+
+
+def _is_colour(series, ome):
+    """Whether an image in a TIFF is 8-bit RGB, or is decoded to that."""
+    page = series.keyframe
+    if series.axes == "CYX":  # a page for each colour
+        three = series.shape[0] == 3 and page.photometric in (1, 2)  # grey, RGB
+        return three and series.dtype == np.uint8 and not FLUORESCENCE.search(ome or "")
+    ycbcr = page.photometric == 6 and page.compression in DECODED_TO_RGB
+    colours = page.photometric == 2 or ycbcr
+    return series.axes in ("YXS", "SYX") and series.dtype == np.uint8 and colours
+
+
+def _bounds(properties, size):
+    """The x, y, width and height of the scanned part of a slide, None if it is all of it."""
+    names = (f"openslide.bounds-{name}" for name in ("x", "y", "width", "height"))
+    try:
+        left, top, width, height = (int(properties[name]) for name in names)
+    except (KeyError, ValueError):
+        return None
+    width, height = min(width, size[1] - left), min(height, size[0] - top)
+    inside = min(left, top) >= 0 and min(width, height) > 0
+    return (left, top, width, height) if inside and (height, width) != size else None

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import SlideError
 from ..prediction.measures import MPP
+from . import resolution
 from .readers import open_levels
 
 SIMILAR = 0.05
@@ -26,7 +27,8 @@ class Slide:
     Parameters
     ----------
     path : str or Path
-        A slide that OpenSlide opens, or a plain or pyramidal TIFF of 8-bit RGB.
+        A slide that OpenSlide opens, or a plain or pyramidal TIFF of 8-bit RGB. If a file says
+        which part of it was scanned, that part is the slide.
     mpp : float, optional
         Micrometres per pixel of the slide's finest level; by default those in the file.
 
@@ -38,22 +40,22 @@ class Slide:
         Micrometres per pixel that are read: 0.25, or within 5% of it.
     scale : float
         Side of such a pixel in pixels of the finest level.
+    offset : tuple of int
+        The x and y of the corner of the slide in the file, in pixels of the finest level; (0, 0)
+        unless only a part of the file was scanned.
 
     Raises
     ------
     SlideError
-        If the file is missing, damaged, not a slide or not 8-bit RGB, or its resolution is unknown.
+        If the file is missing, damaged, not a slide or not 8-bit RGB, or its resolution is unknown
+        or implausible.
     """
 
     def __init__(self, path, mpp=None):
         self.path = Path(path)
         self._levels = open_levels(self.path)
-        finest = mpp or self._levels.mpp
-        if finest is None:
-            raise SlideError(
-                f"{path} does not say its resolution: give it in micrometres per pixel, "
-                "as in --mpp 0.25 for a scan at 40x."
-            )
+        self.offset = self._levels.offset
+        finest = resolution.choose(self.path, mpp, self._levels.stated)
         self._resolutions = [finest * factor for factor in self._levels.downsamples]
         self._level = _nearest(self._resolutions, MPP)
         level = self._resolutions[self._level]

@@ -1,0 +1,49 @@
+"""Find the images and slides that a command names."""
+
+from ..errors import InputError
+from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images
+from .dicom import one_per_slide
+from .readers import is_slide
+
+
+def find(paths):
+    """Replace each folder by the images and slides directly in it, sorted by name.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files and folders, as for `find_images`. Of a folder, slides without a known suffix are
+        taken too.
+
+    Returns
+    -------
+    list of Path
+        The images and slides, in the order of `paths`. A DICOM slide is in it once.
+
+    Raises
+    ------
+    InputError
+        If a folder contains no image and no slide.
+    """
+    found = []
+    for path in paths:
+        found.extend(_inside(path) if path.is_dir() else [path])
+    return one_per_slide(found)
+
+
+def _inside(folder):
+    try:
+        found = find_images([folder])
+    except InputError:
+        if not (slides := _without_suffix(folder)):
+            raise
+        return slides
+    return sorted([*found, *_without_suffix(folder)])
+
+
+def _without_suffix(folder):
+    """Slides in a folder whose suffix does not tell what they are, sorted by name."""
+    known = IMAGE_SUFFIXES + SLIDE_SUFFIXES
+    names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    others = (path for path in names if path.suffix.lower() not in known and path.is_file())
+    return [path for path in others if is_slide(path)]

@@ -1,0 +1,104 @@
+"""The report of a slide, by which a later run knows what is finished."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..errors import InputError
+from . import export, ome_zarr
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a run.
+
+    Attributes
+    ----------
+    tiles : int
+        Number of tiles with tissue.
+    nuclei : int
+        Number of nuclei.
+    problems : dict of str to str
+        The parts of the slide that could not be read: position, in pixels of the finest level, and
+        reason.
+    seconds : float
+        Duration of this run; the work of an earlier run that it continued is not included.
+    offset : tuple of int
+        The x and y of the corner of the slide in its file, in pixels of the finest level, as
+        `Slide.offset`. All positions in results are relative to this corner.
+    """
+
+    tiles: int
+    nuclei: int
+    problems: dict
+    seconds: float
+    offset: tuple = (0, 0)
+
+
+def read_report(path, settings):
+    """Read the report of an earlier run with the same settings.
+
+    Parameters
+    ----------
+    path : Path
+        A JSON file.
+    settings : dict
+        The settings of this run.
+
+    Returns
+    -------
+    Report or None
+        None if there is no report.
+
+    Raises
+    ------
+    InputError
+        If the file is no report, or of a run with other settings.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(content["settings"])
+        content["offset"] = tuple(content.get("offset", (0, 0)))  # lacking in earlier releases
+        report = Report(**{field.name: content[field.name] for field in fields(Report)})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} is not the report of a slide: remove it.") from None
+    check_settings(path, before, settings)
+    return report
+
+
+def check_settings(path, before, settings):
+    """Raise an InputError if a file is from a run with other settings."""
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise InputError(
+                f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
+                "another folder for --out, or remove the results of that run."
+            )
+
+
+def lost_result(stem, shape, report):
+    """Find a result that is missing, or not as the run has written it.
+
+    Parameters
+    ----------
+    stem : Path
+        The results without their endings.
+    shape : tuple of int
+        Height and width of the slide in pixels, as it is read.
+    report : Report
+        Of a run without problems.
+
+    Returns
+    -------
+    Path or None
+        None if all results are whole.
+    """
+    paths = {kind: Path(f"{stem}.{kind}") for kind in ("zarr", "geojson", "parquet")}
+    whole = {
+        "zarr": ome_zarr.is_whole(paths["zarr"], shape, report.tiles),
+        "geojson": export.is_whole_geojson(paths["geojson"]),
+        "parquet": export.is_whole_parquet(paths["parquet"], report.nuclei),
+    }
+    return next((paths[kind] for kind in paths if not whole[kind]), None)
