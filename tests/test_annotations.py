@@ -1,7 +1,10 @@
+import errno
+
+import defusedxml.ElementTree
 import numpy as np
 import pytest
 
-from nuclei.data.annotations import aperio
+from nuclei.data.annotations import aperio, asap
 from nuclei.data.annotations.polygons import draw
 from nuclei.errors import InputError
 from nuclei.images import read_grey
@@ -9,12 +12,34 @@ from nuclei.images import read_grey
 SQUARE = [(1.5, 0.5), (4.5, 0.5), (4.5, 2.5), (1.5, 2.5)]
 
 
+def region(polygon, attributes=""):
+    vertices = "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in polygon)
+    return f"<Region {attributes}><Vertices>{vertices}</Vertices></Region>"
+
+
+def layer(*regions):
+    return f"<Annotation><Regions>{''.join(regions)}</Regions></Annotation>"
+
+
+def document(*layers):
+    return f"<Annotations>{''.join(layers)}</Annotations>"
+
+
 def xml(*polygons):
-    regions = ""
-    for polygon in polygons:
-        vertices = "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in polygon)
-        regions += f"<Region><Vertices>{vertices}</Vertices></Region>"
-    return f"<Annotations><Annotation><Regions>{regions}</Regions></Annotation></Annotations>"
+    return document(layer(*map(region, polygons)))
+
+
+def asap_xml(*annotations):
+    """The XML of ASAP, for pairs of type and points; the points lie in the file in any order."""
+    text = ""
+    for kind, points in annotations:
+        lines = [
+            f'<Coordinate Order="{order}" X="{x}" Y="{y}"/>' for order, (x, y) in enumerate(points)
+        ]
+        text += f'<Annotation Name="a" Type="{kind}" PartOfGroup="None" Color="#F4FA58">'
+        text += f"<Coordinates>{''.join(lines[::2] + lines[1::2])}</Coordinates></Annotation>"
+    groups = '<AnnotationGroups><Group Name="a" PartOfGroup="None"/></AnnotationGroups>'
+    return f"<ASAP_Annotations><Annotations>{text}</Annotations>{groups}</ASAP_Annotations>"
 
 
 @pytest.fixture
@@ -62,10 +87,74 @@ def test_nothing_to_draw_is_background():
 
 
 def test_all_layers_are_read(write):
-    layer = xml(SQUARE).removeprefix("<Annotations>").removesuffix("</Annotations>")
-    moved = layer.replace('Y="0.5"', 'Y="4.5"').replace('Y="2.5"', 'Y="6.5"')
-    labels = aperio.read(write(f"<Annotations>{layer}{moved}</Annotations>"), (8, 6))
+    first = layer(region(SQUARE))
+    moved = first.replace('Y="0.5"', 'Y="4.5"').replace('Y="2.5"', 'Y="6.5"')
+    labels = aperio.read(write(document(first, moved)), (8, 6))
     assert labels.max() == 2
+
+
+def test_the_namespace_of_a_file_does_not_matter(write):
+    text = xml(SQUARE)
+    expected = aperio.read(write(text), (4, 6))
+    assert expected.any()
+    plain = text.replace("<Annotations>", '<Annotations xmlns="http://aperio.com">')
+    named = text.replace("<", "<a:").replace("<a:/", "</a:")
+    named = named.replace("<a:Annotations>", '<a:Annotations xmlns:a="http://aperio.com">')
+    for text in (plain, named):
+        np.testing.assert_array_equal(aperio.read(write(text), (4, 6)), expected)
+
+
+@pytest.mark.parametrize(
+    "corners", [[(1.5, 0.5), (4.5, 2.5)], [(4.5, 2.5), (1.5, 0.5)], SQUARE], ids=str
+)
+def test_a_rectangle_has_two_or_four_corners(write, corners):
+    text = document(layer(region(corners, 'Type="1"')))
+    np.testing.assert_array_equal(aperio.read(write(text), (4, 6)), draw([SQUARE], (4, 6)))
+
+
+@pytest.mark.parametrize("corners", [[(3, 5), (24, 15)], [(24, 5), (3, 15)]])
+def test_an_ellipse_fills_the_box_whose_corners_the_file_holds(write, corners):
+    text = document(layer(region(corners, 'Type="2"')))
+    labels = aperio.read(write(text), (20, 30))
+    y, x = np.mgrid[:20, :30]
+    distance = ((x - 13.5) / 10.5) ** 2 + ((y - 10) / 5) ** 2
+    clear = abs(distance - 1) > 0.02  # pixels on the ellipse may go either way
+    assert clear.mean() > 0.98
+    np.testing.assert_array_equal(labels[clear] == 1, distance[clear] < 1)
+
+
+def test_an_exclusion_is_cut_out_of_its_layer_and_is_no_nucleus(write):
+    hole = region([(2.5, 0.5), (3.5, 0.5), (3.5, 1.5), (2.5, 1.5)], 'NegativeROA="1"')
+    for regions in ((hole, region(SQUARE)), (region(SQUARE), hole)):  # in any order
+        text = document(layer(*regions))
+        assert aperio.read(write(text), (4, 6)).tolist() == [
+            [0, 0, 0, 0, 0, 0],
+            [0, 0, 1, 0, 1, 0],
+            [0, 0, 1, 1, 1, 0],
+            [0, 0, 0, 0, 0, 0],
+        ]
+    text = document(layer(region(SQUARE)), layer(hole))
+    np.testing.assert_array_equal(aperio.read(write(text), (4, 6)), draw([SQUARE], (4, 6)))
+    with pytest.raises(InputError, match="outlines no nucleus"):
+        aperio.read(write(document(layer(hole))), (4, 6))
+
+
+def test_arrows_and_rulers_are_left_out(write):
+    lines = (region(SQUARE[::2], f'Type="{kind}"') for kind in (3, 4))
+    text = document(layer(*lines, region(SQUARE)))
+    np.testing.assert_array_equal(aperio.read(write(text), (4, 6)), draw([SQUARE], (4, 6)))
+
+
+@pytest.mark.parametrize("kind", ["Polygon", "Spline", "Rectangle"])
+def test_asap_xml_is_read_too(write, kind):
+    moved = [(x, y + 4) for x, y in SQUARE]
+    path = write(asap_xml((kind, SQUARE), ("Dot", SQUARE[:1]), ("PointSet", SQUARE), (kind, moved)))
+    expected = draw([SQUARE, moved], (8, 6))
+    assert expected.max() == 2
+    for read in (asap.read, aperio.read):
+        np.testing.assert_array_equal(read(path, (8, 6)), expected)
+    with path.open("rb") as file:
+        np.testing.assert_array_equal(aperio.read(file, (8, 6)), expected)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +164,10 @@ def test_all_layers_are_read(write):
         ("<Annotations/>", "outlines no nucleus"),
         (xml(SQUARE[:2]), "outlines no nucleus"),
         (xml([(x + 50, y) for x, y in SQUARE]), "outlines no nucleus"),
+        ("<svg/>", "is neither Aperio XML nor ASAP XML, because it begins with <svg>"),
+        (asap_xml(("Dot", SQUARE)), "outlines no nucleus"),
+        (asap_xml(("Polygon", SQUARE)).replace('X="1.5"', ""), "not a complete ASAP XML"),
+        (xml(SQUARE).replace("<Region ", '<Region Type="7" '), "has a region of type 7, which is"),
         (xml(SQUARE)[:-20], "not a complete Aperio XML"),
         (xml(SQUARE).replace('X="1.5"', ""), "not a complete Aperio XML"),
         (xml(SQUARE).replace('X="1.5"', 'X="left"'), "not a complete Aperio XML"),
@@ -94,6 +187,17 @@ def test_a_file_without_nuclei_is_refused_in_one_sentence(write, text, complaint
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="absent.xml does not exist"):
         aperio.read(tmp_path / "absent.xml", (4, 6))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(write, monkeypatch):
+    path = write(xml(SQUARE))
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(defusedxml.ElementTree, "parse", refuse)
+    with pytest.raises(InputError, match="cannot be read: change its permissions"):
+        aperio.read(path, (4, 6))
 
 
 def test_a_folder_is_refused(tmp_path):

@@ -1,19 +1,23 @@
 """Read Aperio ImageScope XML, the format of the MoNuSeg annotations, into a label image."""
 
-from xml.etree.ElementTree import ParseError
-
-import defusedxml.ElementTree
 import numpy as np
-from defusedxml import DefusedXmlException
+from skimage.segmentation import relabel_sequential
 
 from ...errors import InputError
+from . import asap
 from .polygons import draw
+from .xml_files import check_any, outline, parse
+
+OUTLINE, RECTANGLE, ELLIPSE = "0", "1", "2"
+"""Types of region with an area. A rectangle has four corners, an ellipse two: those of its box."""
 
 
 def read(path, shape):
-    """Read the nuclei of an Aperio XML file as a label image.
+    """Read the nuclei of an Aperio XML file, or of an ASAP XML file, as a label image.
 
-    Each `Region` is the outline of one nucleus, in whichever `Annotation` layer it is.
+    Each `Region` is one nucleus, in whichever `Annotation` layer it is: an outline, a rectangle or
+    an ellipse. A region with `NegativeROA="1"` is an exclusion: it is cut out of the nuclei of its
+    layer. Arrows and rulers, which have two points, are left out.
 
     Parameters
     ----------
@@ -30,31 +34,62 @@ def read(path, shape):
     Raises
     ------
     InputError
-        If the file is missing or malformed, defines entities, or outlines no nucleus in the image.
+        If the file is missing, malformed or of another program, defines entities, has regions of
+        an unknown type, or outlines no nucleus in the image.
     """
-    try:
-        root = defusedxml.ElementTree.parse(path).getroot()
-        outlines = [_outline(region) for region in root.iter("Region")]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path.") from None
-    except DefusedXmlException:
-        raise InputError(f"{path} defines entities, which is unsafe: remove its DTD.") from None
-    except (ParseError, OSError, TypeError, ValueError, LookupError) as error:
+    root = parse(path)
+    if asap.is_asap(root):
+        return asap.labels(root, path, shape)
+    if root.tag != "Annotations" and next(root.iter("Region"), None) is None:
         raise InputError(
-            f"{path} is not a complete Aperio XML file ({error}): get a fresh copy."
-        ) from None
-    labels = draw(outlines, shape)
-    if not labels.any():
-        raise InputError(
-            f"{path} outlines no nucleus inside {shape[0]} x {shape[1]} pixels: "
-            "check that it is the annotation of this image."
+            f"{path} is neither Aperio XML nor ASAP XML, because it begins with <{root.tag}>: "
+            "export the outlines in one of these formats."
         )
-    return labels
+    layers = list(root.iter("Annotation")) or [root]
+    labels = np.zeros(shape, np.int32)
+    for layer in layers:
+        nuclei, exclusions = _regions(layer, path)
+        drawn = draw(nuclei, shape)
+        drawn[draw(exclusions, shape) > 0] = 0
+        labels[drawn > 0] = drawn[drawn > 0] + labels.max()
+    return check_any(relabel_sequential(labels)[0], path)
 
 
-def _outline(region):
-    vertices = [(vertex.get("X"), vertex.get("Y")) for vertex in region.iter("Vertex")]
-    outline = np.array(vertices, float).reshape(-1, 2)
-    if not np.isfinite(outline).all():
-        raise ValueError("a vertex without finite X and Y")
-    return outline
+def _regions(layer, path):
+    """Outlines of the nuclei and of the exclusions of a layer."""
+    nuclei, exclusions = [], []
+    for region in layer.iter("Region"):
+        kind = region.get("Type", OUTLINE)
+        try:
+            vertices = outline(region.iter("Vertex"))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path} is not a complete Aperio XML file ({error}): get a fresh copy."
+            ) from None
+        if kind in (RECTANGLE, ELLIPSE) and len(vertices) in (2, 4):
+            vertices = _ellipse(vertices) if kind == ELLIPSE else _rectangle(vertices)
+        elif kind not in (OUTLINE, RECTANGLE, ELLIPSE, "", "Polygon") and len(vertices) > 2:
+            raise InputError(
+                f"{path} has a region of type {kind}, which is no outline (0), rectangle (1) or "
+                "ellipse (2): remove that region or draw it anew."
+            )
+        negative = region.get("NegativeROA", "0").lower() in ("1", "true")
+        (exclusions if negative else nuclei).append(vertices)
+    return nuclei, exclusions
+
+
+def _rectangle(corners):
+    """Four corners of a rectangle in order; of two opposite ones, or of four that may be turned."""
+    if len(corners) == 4:
+        return corners
+    (left, top), (right, bottom) = corners
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+
+
+def _ellipse(corners):
+    """Points on the ellipse in a box, about a pixel from each other."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    radii = (high - low) / 2
+    number = int(np.clip(np.pi * radii.sum(), 36, 3600))
+    angles = np.linspace(0, 2 * np.pi, number, endpoint=False)
+    return low + radii + radii * np.stack([np.cos(angles), np.sin(angles)], axis=-1)

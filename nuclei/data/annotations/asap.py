@@ -1,0 +1,55 @@
+"""Read ASAP XML, which the viewer of Radboudumc writes, into a label image."""
+
+from ...errors import InputError
+from .polygons import draw
+from .xml_files import check_any, outline, parse
+
+AREAS = ("Polygon", "Spline", "Rectangle")
+"""Types of annotation with an area. ASAP joins the points of all three by straight lines, too, when
+it makes a mask. The others are Dot, PointSet and Measurement."""
+
+
+def read(path, shape):
+    """Read the nuclei of an ASAP XML file as a label image.
+
+    Each annotation with an area is the outline of one nucleus, in whichever group it is.
+
+    Parameters
+    ----------
+    path : str, Path or binary file object
+        The XML file.
+    shape : tuple of int
+        Height and width of the image that was annotated.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+        0 = background, 1..N = one nucleus each, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or malformed, defines entities, or outlines no nucleus in the image.
+    """
+    return labels(parse(path), path, shape)
+
+
+def is_asap(root):
+    """Whether parsed XML is that of ASAP: its points are called Coordinate."""
+    return root.tag == "ASAP_Annotations" or next(root.iter("Coordinate"), None) is not None
+
+
+def labels(root, path, shape):
+    """Draw the nuclei of a parsed file; as `read`."""
+    try:
+        areas = (item for item in root.iter("Annotation") if item.get("Type", "Polygon") in AREAS)
+        outlines = [outline(_in_order(area)) for area in areas]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a complete ASAP XML file ({error}): get a fresh copy."
+        ) from None
+    return check_any(draw(outlines, shape), path)
+
+
+def _in_order(area):
+    return sorted(area.iter("Coordinate"), key=lambda point: float(point.get("Order", 0)))
