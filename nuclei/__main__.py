@@ -1,21 +1,21 @@
 """Command line: `python -m nuclei download | predict | evaluate`.
 
 Exit codes: 0 success, 1 something failed and a sentence says what, 2 wrong command line (argparse),
-130 interrupted. Results go to standard output, progress and errors to standard error.
+130 interrupted. Results go to standard output, progress and errors to standard error. If a reader
+leaves, as in `| head`, the run goes on and the exit code stays that of the work.
 """
 
 import argparse
 import os
 import sys
 import warnings
-from pathlib import Path
 
 from tqdm import tqdm
 
-from .atomic import atomic_write
+from .atomic import atomic_write, expand, explain_write_errors
 from .errors import InputError, SlideError
-from .images import find_images, read_rgb, write_png
-from .quiet import silence_native_stderr
+from .images import read_rgb, write_png
+from .quiet import check_output, silence_native_stderr, steady_streams
 
 # Keras is imported within the commands, after all checks that do not need it: the import takes
 # seconds, and --help or a mistake in the command should not have to wait for it.
@@ -27,17 +27,22 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : sequence of str, optional
-        Command-line arguments; by default those of the process.
+        Command-line arguments; by default those of the process, whose streams are then made steady.
 
     Returns
     -------
     int
         The exit code.
     """
+    if arguments is None:
+        steady_streams()
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # of workers: see nuclei/__init__.py
     options = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings(action="ignore"):  # meant for developers
-            return options.command(options)
+            code = options.command(options)
+        check_output()
+        return code
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -55,11 +60,19 @@ def _download(options):
 
 
 def _predict(options):
+    from .slides.files import find
     from .slides.readers import is_slide
 
-    paths = find_images(options.image)
+    paths = find(options.image)
     _check_outputs(paths, options.out)
     slides = [path for path in paths if is_slide(path)]
+    asked = [f"--{name}" for name in ("overlay", "probability") if getattr(options, name)]
+    if slides and asked:
+        print(
+            f"{' and '.join(asked)} ignored for slides: {options.out / slides[0].stem}.zarr holds "
+            "the probability and the nuclei of the slide.",
+            file=sys.stderr,
+        )
     failures = sum(_predict_slide(options, path) for path in slides)
     if images := [path for path in paths if path not in slides]:
         failures += _predict_images(options, images)
@@ -68,8 +81,8 @@ def _predict(options):
 
 def _predict_slide(options, path):
     """Find the nuclei of a whole slide; return True if the slide, or a part of it, failed."""
-    with silence_native_stderr():
-        from .slides import predict
+    from .slides import predict
+
     try:
         report = predict.predict(
             options.model,
@@ -161,7 +174,8 @@ def _check_outputs(images, out):
                     f"{result} is one of the images and would be overwritten by a result of "
                     f"{path}: choose another folder for --out."
                 )
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    with explain_write_errors(out):
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise InputError(f"{nearest} is a file or cannot be written to: choose another --out.")
 
@@ -213,8 +227,8 @@ def _parser():
     command.add_argument("model", **model)
     text = "8-bit colour PNG, TIFF or JPEG, a slide that OpenSlide opens or a pyramidal TIFF, or a "
     text += "folder with such files directly in it"
-    command.add_argument("image", metavar="IMAGE", type=Path, nargs="+", help=text)
-    command.add_argument("--out", metavar="DIR", type=Path, required=True, help="results folder")
+    command.add_argument("image", metavar="IMAGE", type=expand, nargs="+", help=text)
+    command.add_argument("--out", metavar="DIR", type=expand, required=True, help="results folder")
     text = "also write <stem>_probability.tif: float32, 0 to 1"
     command.add_argument("--probability", action="store_true", help=text)
     text = "also write <stem>_overlay.png: the image with nuclei outlined"
@@ -238,10 +252,10 @@ def _parser():
     command.set_defaults(command=_evaluate)
     command.add_argument("model", **model)
     text = "folder of MoNuSeg (default: $MONUSEG_DIR, else data/MoNuSeg, else synthetic tissue)"
-    command.add_argument("--data", metavar="DIR", type=Path, help=text)
+    command.add_argument("--data", metavar="DIR", type=expand, help=text)
     text = "images to score (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val"), default="test", help=text)
-    command.add_argument("--json", metavar="FILE", type=Path, help="also write the scores here")
+    command.add_argument("--json", metavar="FILE", type=expand, help="also write the scores here")
     return parser
 
 

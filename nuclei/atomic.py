@@ -1,13 +1,40 @@
 """Write files and folders completely or not at all, and lock a folder against a second run."""
 
+import errno
+import glob
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
+
+CURES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EACCES: "change its permissions or choose another folder",
+    errno.EPERM: "change its permissions or choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOLCK: "choose a folder on another file system",
+}
+"""What to do when a file cannot be written, by the cause; else choose another folder."""
+
+
+def expand(path):
+    """Replace a `~` at the beginning of a path by the home folder, if there is one.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Path
+    """
+    return Path(os.path.expanduser(path))
 
 
 @contextmanager
@@ -17,7 +44,7 @@ def atomic_write(path):
     Parameters
     ----------
     path : str or Path
-        The final name; missing parent folders are created.
+        The final name, see `expand`; missing parent folders are created.
 
     Yields
     ------
@@ -35,8 +62,9 @@ def atomic_write(path):
     >>> with atomic_write("scores.json") as temporary:  # doctest: +SKIP
     ...     temporary.write_text("{}")
     """
-    path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    path = expand(path)
+    # Only the end of a long name, because file systems allow 255 bytes and a letter has up to four.
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name[-60:]}")
     try:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +82,7 @@ def atomic_folder(folder):
     Parameters
     ----------
     folder : str or Path
-        The final name.
+        The final name, see `expand`.
 
     Yields
     ------
@@ -67,8 +95,9 @@ def atomic_folder(folder):
     InputError
         If the folder cannot be written (full disk, no permission).
     """
-    folder = Path(folder).resolve()
-    for leftover in folder.parent.glob(f".{folder.name}-????????.*"):  # left by killed runs
+    folder = expand(folder).resolve()
+    leftovers = f".{glob.escape(folder.name)}-????????.*"
+    for leftover in folder.parent.glob(leftovers):  # left by killed runs
         if time.time() - leftover.stat().st_mtime > 3600:
             shutil.rmtree(leftover, ignore_errors=True)
     stem = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
@@ -104,17 +133,20 @@ def explain_write_errors(path):
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]  # cut off HDF5 internals
-        raise InputError(
-            f"{path} could not be written ({reason}): free some space or choose another folder."
-        ) from error
+        reason = error.strerror or str(error)
+        if error.errno and "errno = " in reason:  # HDF5, which quotes the reason among internals
+            reason = os.strerror(error.errno)
+        cure = CURES.get(error.errno, "choose another folder")
+        raise InputError(f"{path} could not be written ({reason}): {cure}.") from error
 
 
 @contextmanager
 def locked(path, task):
     """Hold a lock during the `with` block, so that a second run stops with an error.
 
-    The lock is also released when the process ends.
+    The lock is also released when the process ends. On a file system without locks, such as some
+    network file systems, the file `<path>.held` is the lock. It is removed afterwards. If a run on
+    another machine was killed, it stays, and the message says so.
 
     Parameters
     ----------
@@ -128,18 +160,36 @@ def locked(path, task):
     InputError
         If another run holds the lock, or the lock file cannot be written.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, SoftFileLock, Timeout
 
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+        if _has_locks(path.parent):
+            lock, cure = FileLock(path, timeout=0), "choose another folder"
+        else:
+            held = path.with_name(f"{path.name}.held")
+            # Not 0: the first attempt only removes what a killed run left, the next one acquires.
+            lock = SoftFileLock(held, timeout=0.2)
+            cure = f"remove {held} if that run was killed"
         try:
-            lock.acquire(timeout=0)
+            lock.acquire()
         except Timeout:
-            raise InputError(
-                f"Another run is {task}: wait for it, or choose another folder."
-            ) from None
+            raise InputError(f"Another run is {task}: wait for it, or {cure}.") from None
     try:
         yield
     finally:
         lock.release()
+
+
+def _has_locks(folder):
+    """Whether the file system of a folder has locks; tried on a file that nobody else knows."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where every file system has them
+        return True
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True

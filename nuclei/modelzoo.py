@@ -1,16 +1,20 @@
 """Read and write trained models: the folder `models/<name>/` contains all files of one model."""
 
 import json
+import os
 from pathlib import Path
 
-import keras
-
 from . import ROOT
-from .atomic import atomic_write
+from .atomic import atomic_write, expand
 from .errors import InputError
-from .networks import NETWORKS
-from .networks.weights import load_weights
-from .training.history import write_history
+from .quiet import explain_backend
+
+with explain_backend():
+    import keras
+
+    from .networks import NETWORKS
+    from .networks.weights import load_weights, save_weights
+    from .training.history import write_history
 
 MODELS = ROOT / "models"
 
@@ -24,7 +28,7 @@ def load(name):
     Parameters
     ----------
     name : str or Path
-        A folder of `models/`, e.g. "unet", or the path of such a folder elsewhere.
+        As for `find`.
 
     Returns
     -------
@@ -40,9 +44,22 @@ def load(name):
     """
     folder = find(name)
     model = build(read_config(folder))
-    weights = folder / f"{folder.name}.weights.h5"
-    load_weights(model, weights, "restore the file or train the model again.")
+    load_weights(model, _weights(folder), "restore the file or train the model again.")
     return model
+
+
+def _weights(folder):
+    """The file with the weights; that of a folder that was renamed is the only one in it."""
+    named = folder / f"{folder.name}.weights.h5"
+    others = sorted(path for path in folder.glob("*.weights.h5") if not path.name.startswith("."))
+    if named in others or not others:
+        return named
+    if len(others) > 1:
+        raise InputError(
+            f"{folder} has the weights {' and '.join(path.name for path in others)}: keep those "
+            f"that belong to its config.json, as {named.name}."
+        )
+    return others[0]
 
 
 def ensemble(names):
@@ -161,7 +178,8 @@ def save(folder, model, config, history, metrics):
     Parameters
     ----------
     folder : str or Path
-        `models/<name>`, for `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`.
+        `models/<name>`, for `<name>.weights.h5`, `config.json`, `history.csv` and `metrics.json`;
+        see `atomic.expand`.
     model : keras.Model
         Its weights are saved without the state of the optimizer, in float16 if it is `LARGE`.
     config : dict
@@ -176,9 +194,9 @@ def save(folder, model, config, history, metrics):
     InputError
         If a file cannot be written.
     """
-    folder = Path(folder)
+    folder = Path(os.path.abspath(expand(folder)))
     with atomic_write(folder / f"{folder.name}.weights.h5") as path:
-        _kept(model, config).save_weights(path)
+        save_weights(_kept(model, config), path)
     write_history(folder, history)
     _write_json(folder / "config.json", config)
     write_metrics(folder, metrics)
@@ -186,7 +204,7 @@ def save(folder, model, config, history, metrics):
 
 def write_metrics(folder, metrics):
     """Write `metrics.json`, the record of training and evaluation."""
-    _write_json(Path(folder) / "metrics.json", metrics)
+    _write_json(expand(folder) / "metrics.json", metrics)
 
 
 def _write_json(path, content):
@@ -195,32 +213,79 @@ def _write_json(path, content):
 
 
 def find(name):
-    """Find the folder of a model by its name or path; an InputError if there is none."""
-    for folder in (MODELS / name, Path(name)):
-        if (folder / "config.json").is_file():
-            return folder.absolute()  # the weights are named after the folder, also for "."
+    """Find the folder of a model.
+
+    Parameters
+    ----------
+    name : str or Path
+        A folder of `models/`, e.g. "unet", or the path of such a folder elsewhere, see
+        `atomic.expand`.
+
+    Returns
+    -------
+    Path
+        An absolute path, whose last part is the name of the model, also for ".".
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it cannot be read.
+    """
+    for folder in (MODELS / name, expand(name)):
+        try:
+            if (folder / "config.json").is_file():
+                return Path(os.path.abspath(folder))
+        except PermissionError:
+            raise InputError(f"{folder} cannot be read: change its permissions.") from None
+        except OSError:  # a name that is too long
+            continue
     known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
     raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
 
 
+def identity(name):
+    """Return one name of a model, by whichever name or path it is given.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `find`.
+
+    Returns
+    -------
+    str
+        The name of a model in `models/`, as "unet" for "models/unet"; else the path of its folder,
+        absolute and without links. `load` takes both.
+
+    Raises
+    ------
+    InputError
+        As in `find`.
+    """
+    folder = find(name).resolve()
+    return folder.name if folder.parent == MODELS.resolve() else str(folder)
+
+
 def read_metrics(folder):
     """Read `metrics.json`, the record of training and evaluation; an InputError if that fails."""
-    path = Path(folder) / "metrics.json"
+    path = expand(folder) / "metrics.json"
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())  # as bytes in UTF-8, whatever the locale
     except (OSError, ValueError):
         raise InputError(f"{path} is missing or damaged: restore it or train again.") from None
 
 
 def read_config(folder):
     """Read `config.json`; an InputError if it does not name a known network."""
-    path = Path(folder) / "config.json"
+    path = expand(folder) / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_bytes())
         if config["network"] in NETWORKS and isinstance(config["arguments"], dict):
             return config
-    except (ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
     raise InputError(
         f"{path} does not describe a known network ({', '.join(NETWORKS)}): restore the file."
     )

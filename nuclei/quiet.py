@@ -1,26 +1,177 @@
-"""Import TensorFlow without its log messages."""
+"""What libraries need and say: the import of Keras, and standard output and error."""
 
+import importlib.util
+import io
+import json
 import os
 import sys
+import traceback
 from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+"""Of Keras. Its others cannot train."""
 
 
 @contextmanager
 def silence_native_stderr():
-    """Hide all that C++ libraries write to stderr in the `with` block.
+    """Import Keras in the `with` block, and hide all that C++ libraries write to stderr in it.
 
     Nothing is hidden if the user has set TF_CPP_MIN_LOG_LEVEL. Setting that variable alone is not
     enough: https://github.com/tensorflow/tensorflow/issues/100442.
+
+    Raises
+    ------
+    InputError
+        As in `explain_backend`.
     """
     if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        yield
+        with explain_backend():
+            yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    terminal = os.dup(2)
+    try:
+        terminal = os.dup(2)
+    except OSError:  # it is closed: there is nothing to hide
+        with explain_backend():
+            yield
+        return
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
-        yield
+        with explain_backend():
+            yield
     finally:
         os.dup2(terminal, 2)
         os.close(terminal)
+
+
+@contextmanager
+def explain_backend():
+    """Import Keras in the `with` block, and set it to what the networks need.
+
+    Whatever `~/.keras/keras.json` says, channels are last, and numbers are float32 where nothing
+    else is asked for. The file is not changed.
+
+    Raises
+    ------
+    InputError
+        If Keras cannot be imported, because its backend is not installed, cannot train, or because
+        its settings are damaged.
+    """
+    name, source = _backend()
+    if name not in BACKENDS:
+        need = f"but the networks need {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}"
+        raise InputError(f"{source} the Keras backend {name}, {need}: {_cure(name)}.")
+    try:
+        yield
+    except InputError:
+        raise
+    except ImportError as error:
+        if "keras" in sys.modules or error.name == "keras":  # then it is not about the backend
+            raise
+        raise InputError(
+            f"{source} the Keras backend {name}, which cannot be imported "
+            f"({_first_sentence(error)}): install it, or {_cure(name)}."
+        ) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if place.parts[-4:] != ("keras", "src", "backend", "config.py"):
+            raise
+        raise InputError(
+            f"Keras cannot read its settings {_settings()} ({_first_sentence(error)}): correct or "
+            "remove them."
+        ) from error
+    if keras := sys.modules.get("keras"):
+        keras.config.set_image_data_format("channels_last")
+        keras.config.set_floatx("float32")
+
+
+def _backend():
+    """The backend that Keras has or will import, and the beginning of a sentence on who says so."""
+    if keras := sys.modules.get("keras"):
+        return keras.config.backend(), "This process runs"
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name, "The environment variable KERAS_BACKEND names"
+    try:
+        name = json.loads(_settings().read_bytes())["backend"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return "tensorflow", "Nothing is set, so Keras takes"
+    return name, f"{_settings()} names"
+
+
+def _settings():
+    """The file of settings that Keras reads."""
+    home = os.path.expanduser("~")
+    folder = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", folder)), "keras.json")
+
+
+def _first_sentence(error):
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+
+
+def _cure(name):
+    others = [other for other in BACKENDS if other != name and importlib.util.find_spec(other)]
+    return f"set KERAS_BACKEND={others[0] if others else 'tensorflow'}"
+
+
+def steady_streams():
+    """Let standard output and error take whatever is written to them; for a process of its own.
+
+    A run has files to write. So it goes on if a reader has left, as in `| head`, if a stream is
+    closed, as in `2>&-`, and if a name in a message is no text in the encoding of the terminal.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number, which otherwise the next file would get, and what C++
+            # libraries say with it.
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
+        elif type(raw := getattr(stream.buffer, "raw", stream.buffer)) is io.FileIO:
+            stream.flush()
+            steady = io.TextIOWrapper(
+                io.BufferedWriter(_Steady(raw.fileno(), "w", closefd=False)),
+                encoding=stream.encoding,
+                errors="backslashreplace",
+                line_buffering=stream.line_buffering or name == "stderr",
+                write_through=stream.write_through,
+            )
+            setattr(sys, name, steady)
+        else:  # a Windows console
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Steady(io.FileIO):
+    """A stream that drops what nobody takes, and remembers why if that was no choice."""
+
+    problem = None
+
+    def write(self, data):
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            self.problem = error
+        return len(data)
+
+
+def check_output():
+    """Raise an InputError if standard output could not be written, such as to a full disk."""
+    if sys.stdout is None:
+        return
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if problem := getattr(raw, "problem", None):
+        raise InputError(
+            f"Standard output could not be written ({problem.strerror}): free some space or send "
+            "it elsewhere."
+        )

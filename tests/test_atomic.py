@@ -2,11 +2,16 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from sentences import is_one_sentence
 
-from nuclei.atomic import atomic_write
+from nuclei import ROOT
+from nuclei.atomic import atomic_folder, atomic_write, expand, explain_write_errors, locked
 from nuclei.errors import InputError
 
 
@@ -61,3 +66,108 @@ class TestAtomicWrite:
             first.write_text("first")
             second.write_text("second")
         assert path.read_text() == "first"
+
+    def test_a_name_of_any_length_that_a_file_may_have_can_be_written(self, tmp_path):
+        path = tmp_path / ("ü" * 120 + ".weights.h5")  # 251 bytes; 255 are allowed
+        with atomic_write(path) as temporary:
+            assert temporary.name.endswith(".weights.h5")
+            temporary.write_text("all of it")
+        assert path.read_text() == "all of it"
+
+    def test_a_tilde_stands_for_the_home_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        with atomic_write("~/new/a.txt") as temporary:
+            temporary.write_text("all of it")
+        with atomic_folder("~/folder[1]") as new:
+            (new / "b.txt").touch()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["folder[1]", "new"]
+        assert expand("~nobody-of-this-name/a") == expand(Path("~nobody-of-this-name/a"))
+
+
+CAUSES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EACCES: "change its permissions or choose another folder",
+    errno.EROFS: "choose another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "choose another folder",
+    errno.ENOLCK: "choose a folder on another file system",
+}
+
+
+@pytest.mark.parametrize("number", CAUSES, ids=errno.errorcode.get)
+def test_the_cause_decides_on_the_cure(tmp_path, number):
+    reason, path = os.strerror(number), tmp_path / "a.h5"
+    hdf5 = f"Unable to create file (errno = {number}, error message = '{reason}', flags = 13)"
+    for text in (reason, hdf5):
+        with pytest.raises(InputError) as error, explain_write_errors(path):
+            raise OSError(number, text)
+        assert str(error.value) == f"{path} could not be written ({reason}): {CAUSES[number]}."
+
+
+def refuse_locks(monkeypatch, number):
+    """Let this process meet a file system without locks."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+
+
+@pytest.fixture(params=[None, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS], ids=str)
+def locks(request, monkeypatch):
+    """Whether the file system has locks."""
+    if request.param:
+        refuse_locks(monkeypatch, request.param)
+    return request.param is None
+
+
+class TestLocked:
+    def test_a_second_run_stops_and_the_next_one_goes_on(self, tmp_path, locks, recwarn):
+        path = tmp_path / "new" / "a.lock"
+        with locked(path, "predicting a.svs"):
+            with pytest.raises(InputError, match="Another run is predicting a.svs: wait") as error:  # noqa: SIM117
+                with locked(path, "predicting a.svs"):
+                    pass
+            cure = "choose another folder." if locks else "a.lock.held if that run was killed."
+            assert str(error.value).endswith(cure) and str(error.value).count(". ") == 0
+        with locked(path, "predicting a.svs"):
+            pass
+        assert not list(recwarn)
+
+    def test_a_lock_of_a_system_with_locks_does_not_stop_one_without(self, tmp_path, monkeypatch):
+        path = tmp_path / "a.lock"
+        with locked(path, "predicting a.svs"):
+            pass
+        refuse_locks(monkeypatch, errno.ENOLCK)  # the same folder, mounted in another way
+        with locked(path, "predicting a.svs"):
+            pass
+
+    def test_a_killed_run_does_not_keep_the_lock(self, tmp_path, locks, monkeypatch):
+        code = """
+import fcntl, os, signal, sys
+from pathlib import Path
+from nuclei.atomic import locked
+
+def flock(*_):
+    raise OSError(37, "No locks available")
+
+if sys.argv[2] == "False":
+    fcntl.flock = flock
+with locked(Path(sys.argv[1]), "killed"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+        path = tmp_path / "a.lock"
+        command = [sys.executable, "-c", code, path, str(locks)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+        with locked(path, "killed"):
+            pass
+
+    def test_a_folder_that_cannot_be_made_gets_a_sentence(self, tmp_path, locks):
+        (tmp_path / "file").touch()
+        path = tmp_path / "file" / "a.lock"
+        with pytest.raises(InputError, match="choose another folder") as error, locked(path, "it"):
+            pass
+        assert is_one_sentence(error, path)

@@ -150,6 +150,19 @@ def test_threshold_and_augmentation_reach_the_prediction(here, pixels, capsys, m
     assert views == [1, 1, 1, 8]
 
 
+def test_a_tilde_stands_for_the_home_folder(here, canonical, pixels, capsys, monkeypatch):
+    (home := here / "home").mkdir()
+    save(home / "a.png", pixels)
+    canonical.rename(home / "canonical")
+    monkeypatch.setenv("HOME", str(home))
+    # A shell expands no tilde after an equals sign or in quotes.
+    assert run(capsys, "predict", "unet", "~/a.png", "--out=~/out")[0] == 0
+    assert names(home / "out") == ["a_mask.png"]
+    data = ("--data=~/canonical", "--json=~/report.json")
+    assert run(capsys, "evaluate", "unet", *data)[0] == 0
+    assert (home / "report.json").exists() and not (here / "~").exists()
+
+
 def test_a_folder_stands_for_the_images_in_it(here, pixels, capsys):
     for name in ("slide/b.PNG", "slide/a.jpeg", "slide/._a.png", "slide/deeper/c.png", "d.tif"):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +233,7 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
         ("a x_probability.tif", "a/..", r"x_probability\.tif is one of the images"),
         ("a", "file", "file is a file or cannot be written to: "),
         ("a", "file/far/below", "file is a file or cannot be written to: "),
+        ("a", 300 * "x", "could not be written .File name too long.: choose a shorter name"),
         ("a empty", "out", "empty contains no PNG, TIFF, JPEG or slide: use another folder"),
     ],
 )

@@ -1,9 +1,12 @@
 """Trained models on disk: what is written comes back, and damage gets one sentence."""
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import h5py
 import keras
@@ -133,6 +136,85 @@ def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
     assert "no model large: choose one of small." in refusal("large")
 
 
+@pytest.mark.parametrize(
+    "name", ["small", "renamed", "umbenannt-ü", os.fsdecode(b"not-utf-8-\xff")]
+)
+def test_a_copied_folder_may_have_any_name(folder, trained, name):
+    copy = shutil.copytree(folder, folder.parent / "copies" / name)
+    (copy / "._small.weights.h5").write_text("macOS puts such a file beside each that it copies")
+    assert_equal_weights(modelzoo.load(copy), trained)
+    modelzoo.save(copy, trained, CONFIG, HISTORY, METRICS)
+    assert (copy / f"{name}.weights.h5").is_file()
+    assert_equal_weights(modelzoo.load(copy), trained)  # the one with its name, of two
+
+
+def test_of_several_weights_none_is_guessed(folder, weights):
+    shutil.copy(weights, folder / "other.weights.h5")
+    folder = folder.rename(folder.with_name("renamed"))
+    assert "has the weights other.weights.h5 and small.weights.h5: keep those" in refusal(folder)
+
+
+def test_a_model_has_one_identity_whatever_it_is_called(folder, monkeypatch):
+    monkeypatch.setattr(modelzoo, "MODELS", folder.parent)
+    monkeypatch.setenv("HOME", str(folder.parent.parent))
+    monkeypatch.chdir(folder.parent.parent)
+    here = f"{folder.parent.name}/small"
+    for name in ("small", here, f"./{here}/", f"~/{here}", folder, folder / ".." / "small"):
+        assert modelzoo.identity(name) == "small"
+    elsewhere = shutil.copytree(folder, folder.parent.parent / "elsewhere")
+    (folder.parent.parent / "link").symlink_to(elsewhere)
+    for name in ("elsewhere", "~/elsewhere", "link", elsewhere):
+        assert modelzoo.identity(name) == str(elsewhere.resolve())
+        assert modelzoo.find(modelzoo.identity(name)) == elsewhere.resolve()
+    with pytest.raises(InputError, match="There is no model large"):
+        modelzoo.identity("large")
+
+
+def test_a_tilde_stands_for_the_home_folder(folder, trained, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.chdir(folder.parent)
+    assert_equal_weights(modelzoo.load("~/small"), trained)
+    modelzoo.save("~/saved", trained, CONFIG, HISTORY, METRICS)
+    assert modelzoo.read_metrics("~/saved") == METRICS
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["saved", "small"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0", "", os.fsdecode(b"\xff")], ids=ascii)
+def test_a_name_that_no_model_has_gets_a_sentence(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(name).startswith(f"There is no model {name}: choose one of ")
+
+
+def test_what_must_not_be_read_is_not_called_damaged(folder, weights, monkeypatch):
+    original = Path.read_bytes
+    forbidden = []
+
+    def read_bytes(path):
+        if path.name in forbidden:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    for path in (weights, folder / "config.json"):
+        forbidden[:] = [path.name]
+        assert f"{path} cannot be read (Permission denied): check" in refusal(folder)
+
+
+def test_weights_are_read_and_written_without_locks(folder, weights, trained):
+    before = weights.read_bytes()
+    with weights.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # HDF5 now cannot lock it, as without flock
+        assert_equal_weights(modelzoo.load(folder), trained)
+        modelzoo.save(folder, trained, CONFIG, HISTORY, METRICS)
+    assert len(weights.read_bytes()) == len(before)
+
+
+def test_a_config_in_utf_8_with_a_mark_is_read(folder):
+    text = json.dumps(CONFIG | {"note": "ü"}, ensure_ascii=False)
+    (folder / "config.json").write_text(text, "utf-8-sig")
+    assert modelzoo.read_config(folder)["note"] == "ü"
+
+
 def test_missing_weights_get_a_sentence(folder, weights):
     weights.unlink()
     assert f"{weights} is missing" in refusal(folder)
@@ -191,11 +273,11 @@ def test_arguments_that_build_nothing_get_a_sentence(folder, arguments):
 def test_a_disk_that_fills_up_leaves_the_former_model(folder, trained, monkeypatch):
     former = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def fill_up(self, path):
-        path.write_bytes(b"half of it")
+    def fill_up(path, content):
+        path.write_text("half of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(keras.Model, "save_weights", fill_up)
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
     with pytest.raises(InputError, match="No space left on device"):
         modelzoo.save(folder, trained, CONFIG, [{"epoch": 9}], {"seed": 9})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == former

@@ -1,8 +1,14 @@
-"""Load the weights of a network, with a clear message if they do not fit."""
+"""Load and save the weights of a network, with a clear message if they do not fit.
 
+Both go through memory. HDF5 would lock the file, which fails on file systems without locks, and
+would report this, a full disk or a missing permission as damage.
+"""
+
+import io
 import warnings
 from pathlib import Path
 
+from ..atomic import expand
 from ..errors import InputError
 
 
@@ -15,21 +21,62 @@ def load_weights(model, path, cure):
         A model of the architecture that was saved; compiled if the file contains the state of an
         optimizer.
     path : str or Path
-        A `.weights.h5` file of Keras, or an `.h5` file of `keras.applications`.
+        A `.weights.h5` file of Keras, or an `.h5` file of `keras.applications`, see
+        `atomic.expand`.
     cure : str
         End of the error message: what the user can do.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, not HDF5, or belongs to another architecture.
+        If the file is missing, cannot be read, has another suffix, is damaged or not HDF5, or
+        belongs to another architecture.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path} is missing: {cure}")
+    path = expand(path)
+    if path.suffix.lower() not in (".h5", ".hdf5"):
+        raise InputError(f"{path} is no .weights.h5 or .h5 file: {cure}")
+    try:
+        file = _Memory(path, path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise InputError(f"{path} is missing: {cure}") from None
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}): check its permissions and its disk."
+        ) from error
     try:
         with warnings.catch_warnings(action="ignore"):  # Keras warns for each layer, then raises
-            model.load_weights(path)
+            model.load_weights(file)
     except (OSError, RuntimeError) as error:  # RuntimeError comes from damaged files
         raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
+
+
+def save_weights(model, path):
+    """Save the weights of a network, and the state of its optimizer if it is compiled.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : str or Path
+        A `.weights.h5` file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written: `atomic.atomic_write` makes a sentence of it.
+    """
+    file = _Memory(path)
+    model.save_weights(file)
+    Path(path).write_bytes(file.getbuffer())
+
+
+class _Memory(io.BytesIO):
+    """A file in memory; its `str()` is its name, by whose end Keras knows the format."""
+
+    def __init__(self, path, data=b""):
+        super().__init__(data)
+        self.name = Path(path).name.lower()
+
+    def __str__(self):
+        return self.name

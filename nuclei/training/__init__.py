@@ -1,8 +1,11 @@
 """Loss, metrics, optimizer and checkpoints for `compile()` and `fit()`, one file each."""
 
-from .checkpoint import Checkpoint
-from .losses import bce_dice_loss, mask_distance_loss
-from .metrics import Accuracy, Dice
-from .optimizer import adamw
+from ..quiet import explain_backend
+
+with explain_backend():
+    from .checkpoint import Checkpoint
+    from .losses import bce_dice_loss, mask_distance_loss
+    from .metrics import Accuracy, Dice
+    from .optimizer import adamw
 
 __all__ = ["Accuracy", "Checkpoint", "Dice", "adamw", "bce_dice_loss", "mask_distance_loss"]

@@ -10,7 +10,7 @@ from keras import ops
 
 from ..atomic import atomic_write
 from ..errors import InputError
-from ..networks.weights import load_weights
+from ..networks.weights import load_weights, save_weights
 from .history import read_history, write_history
 
 
@@ -118,7 +118,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.history.append(row)
         write_history(self.folder, self.history)
         with atomic_write(self.folder / "state.weights.h5") as path:
-            self.model.save_weights(path)
+            save_weights(self.model, path)
             super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
             if self.best() is row:
                 self._save_averaged_weights()
@@ -127,7 +127,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self._set_statistics(self.averaged_statistics)
         with atomic_write(self.folder / "best.weights.h5") as path:
             # A new model without an optimizer, because the compiled one would save its state too.
-            keras.Model(self.model.inputs, self.model.outputs).save_weights(path)
+            save_weights(keras.Model(self.model.inputs, self.model.outputs), path)
         self._set_statistics(self.statistics)
 
     def _get_statistics(self):
