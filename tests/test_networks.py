@@ -12,7 +12,9 @@ import reference
 from nuclei import ROOT
 from nuclei.networks import NETWORKS, encoders
 from nuclei.networks.deeplabv3 import deeplabv3
+from nuclei.networks.efficientnet import efficientnet_lite0
 from nuclei.networks.segnet import segnet
+from nuclei.networks.strides import strides
 from nuclei.networks.unet import unet
 from nuclei.prediction import windows
 from nuclei.training import bce_dice_loss
@@ -127,6 +129,17 @@ class TestEveryNetwork:
         assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """For each backbone, a file of weights in the place of ImageNet's."""
+    paths = {}
+    for name, kind in encoders.ENCODERS.items():
+        model = kind.build(include_top=False, weights=None)
+        paths[name] = tmp_path_factory.mktemp("pretrained") / f"{name}.weights.h5"
+        model.save_weights(paths[name])
+    return paths
+
+
 def unet_parameters(width, depth):
     """Trainable and other parameters, counted from the drawing in the paper."""
 
@@ -171,6 +184,51 @@ class TestUNet:
     def test_a_depth_below_one_is_refused(self):
         with pytest.raises(ValueError, match="at least 1"):
             unet(depth=0)
+
+    @pytest.mark.parametrize("encoder", encoders.ENCODERS)
+    def test_the_decoder_joins_the_encoder_at_each_stride(self, encoder):
+        model = unet(width=2, channels=2, encoder=encoder)
+        assert model.compute_output_shape((1, 64, 96, 3)) == (1, 64, 96, 2)
+        skips = ("encoder1_relu", *encoders.ENCODERS[encoder].skips)
+        for stage, skip in enumerate(skips, start=1):
+            joined = model.get_layer(f"decoder{stage}_concatenate")
+            below, above = joined.input
+            assert below is model.get_layer(skip).output
+            assert strides(model)[joined.name][0] == strides(model)[skip][0] == 2 ** (stage - 1)
+            assert above.shape[-1] == 2 * 2 ** (stage - 1)
+
+    def test_a_file_starts_the_encoder(self, pretrained):
+        file = pretrained["efficientnet_lite0"]
+        published = efficientnet_lite0()
+        published.load_weights(file)
+        model = unet(width=2, encoder="efficientnet_lite0", encoder_weights=file)
+        trained = [layer for layer in published.layers if layer.weights][:-2]  # not the last, unused
+        assert len(trained) > 90
+        for layer in trained:
+            for value, other in zip(
+                model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(value, other)
+
+    def test_an_unknown_encoder_is_refused(self):
+        with pytest.raises(ValueError, match="no encoder 'vgg16': choose mobilenetv2 or"):
+            unet(encoder="vgg16")
+
+
+class TestEfficientNetLite0:
+    """Its size, its arithmetic, and what it cannot give."""
+
+    def test_parameters_are_those_of_the_published_network(self):
+        # With the classifier, as the TPU repository and PyTorch ports of it count.
+        model = efficientnet_lite0()
+        classifier = 1280 * 1000 + 1000
+        assert sum(np.prod(w.shape) for w in model.trainable_weights) + classifier == 4_652_008
+        assert model.compute_output_shape((1, 224, 224, 3)) == (1, 7, 7, 1280)
+
+    @pytest.mark.parametrize("options", [{"include_top": True}, {"weights": "imagenet"}])
+    def test_what_it_has_not_is_refused(self, options):
+        with pytest.raises(ValueError, match="no classifier and no weights"):
+            efficientnet_lite0(**options)
 
 
 def segnet_parameters(width):
@@ -248,17 +306,6 @@ np.save("probability.npy", model.predict(np.load("image.npy"), verbose=0))"""
             weights.append(model.get_weights())
         for first, second in zip(*weights, strict=True):
             np.testing.assert_array_equal(first, second)
-
-
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """For each backbone, a file of weights in the place of ImageNet's."""
-    paths = {}
-    for name, kind in encoders.ENCODERS.items():
-        model = kind.build(include_top=False, weights=None)
-        paths[name] = tmp_path_factory.mktemp("pretrained") / f"{name}.weights.h5"
-        model.save_weights(paths[name])
-    return paths
 
 
 class TestDeepLabv3:

@@ -1,6 +1,7 @@
-"""Encoders from `keras.applications`, made atrous: finer feature maps with the same weights.
+"""Encoders that were trained on ImageNet, for `unet` and `deeplabv3`.
 
-DeepLabv3 calls its encoder the backbone.
+DeepLabv3 calls its encoder the backbone, and makes it atrous: finer feature maps with the same
+weights.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
+from .efficientnet import efficientnet_lite0
 from .strides import strides
 from .weights import load_weights
 
@@ -20,32 +22,53 @@ class Encoder:
     Attributes
     ----------
     build : callable
-        The function in `keras.applications` that builds it.
+        The function that builds it, in `keras.applications` or with the same arguments.
     features : str
         The layer whose output is used as features.
     low_level : str
-        The last layer at stride 4, whose output still shows where edges are.
+        The last layer at stride 4, whose output still shows where edges are; for DeepLabv3.
+    skips : tuple of str
+        The layers whose outputs a UNet joins, at strides 2, 4, 8 and 16.
     padding : tuple of int
         Pixels to add before and after the image along both axes, so that the side of each
         feature map is exactly the side of the image divided by the stride.
+    centre, half_range : float
+        RGB minus `centre`, divided by `half_range`, is what the encoder was trained on.
     """
 
     build: callable
     features: str
     low_level: str
+    skips: tuple
     padding: tuple = (0, 0)
+    centre: float = 127.5
+    half_range: float = 127.5
 
 
 ENCODERS = {
     "mobilenetv2": Encoder(
-        keras.applications.MobileNetV2, "block_16_project_BN", "block_3_expand_relu"
+        keras.applications.MobileNetV2,
+        "block_16_project_BN",
+        "block_3_expand_relu",
+        ("expanded_conv_project_BN", "block_2_add", "block_5_add", "block_12_add"),
     ),
-    # Padded here, because its first two convolutions are not.
     "xception": Encoder(
-        keras.applications.Xception, "block14_sepconv2_act", "block3_sepconv2_bn", (2, 3)
+        keras.applications.Xception,
+        "block14_sepconv2_act",
+        "block3_sepconv2_bn",
+        ("block1_conv2_act", "block3_sepconv2_bn", "block4_sepconv2_bn", "block13_sepconv2_bn"),
+        padding=(2, 3),  # here, because its first two convolutions are not padded
+    ),
+    "efficientnet_lite0": Encoder(
+        efficientnet_lite0,
+        "block15_project_bn",
+        "block3_expand_act",
+        ("block0_project_bn", "block2_add", "block4_add", "block10_add"),
+        centre=127,
+        half_range=128,
     ),
 }
-"""Encoders by name. Both expect RGB scaled to -1..1."""
+"""Encoders by name."""
 
 
 def build(name, image, output_stride=32, weights=None):
@@ -65,7 +88,7 @@ def build(name, image, output_stride=32, weights=None):
     Returns
     -------
     keras.Model
-        Maps raw RGB to the output of the encoder's last layer; it includes the scaling to -1..1.
+        Maps raw RGB to the output of the encoder's last layer; it includes the scaling.
 
     Raises
     ------
@@ -79,7 +102,8 @@ def build(name, image, output_stride=32, weights=None):
     if output_stride not in (8, 16, 32):
         raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride}.")
     kind = ENCODERS[name]
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
+    scale = 1 / kind.half_range
+    x = layers.Rescaling(scale, offset=-kind.centre * scale, name="scale")(image)
     if any(kind.padding):
         x = layers.ZeroPadding2D((kind.padding, kind.padding), name="pad")(x)
     published = kind.build(include_top=False, weights=None, input_tensor=x)
@@ -178,8 +202,8 @@ def pretrained(name, weights="imagenet"):
     name : str
         A key of `ENCODERS`.
     weights : str or Path
-        "imagenet" for the weights that `keras.applications` downloads, or a `.weights.h5` or `.h5`
-        file of the `keras.applications` model without its top.
+        "imagenet" for the weights that `keras.applications` downloads, which has none for
+        EfficientNet-Lite0, or a `.weights.h5` or `.h5` file of the model without its top.
 
     Returns
     -------
