@@ -19,19 +19,20 @@ BACKENDS = ("tensorflow", "jax", "torch")
 def silence_native_stderr():
     """Import Keras in the `with` block, and hide all that C++ libraries write to stderr in it.
 
-    Nothing is hidden if the user has set TF_CPP_MIN_LOG_LEVEL. Setting that variable alone is not
-    enough: https://github.com/tensorflow/tensorflow/issues/100442.
+    Nothing is hidden if TF_CPP_MIN_LOG_LEVEL is 0 or 1, which asks for messages and warnings. If it
+    is 2 or 3, as in the processes that this one starts, TensorFlow writes some all the same:
+    https://github.com/tensorflow/tensorflow/issues/100442.
 
     Raises
     ------
     InputError
         As in `explain_backend`.
     """
-    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules or level in ("0", "1"):
         with explain_backend():
             yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         terminal = os.dup(2)
     except OSError:  # it is closed: there is nothing to hide

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import geopandas
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,9 @@ import shapely
 import tifffile
 import zarr
 from objects_reference import share_matched
+from ome_zarr_models import open_ome_zarr
+from ome_zarr_models.v04.image import Image
+from ome_zarr_models.v04.image_label import ImageLabel
 from slide_files import aperio, dicom_slide, leica, painted, tissue
 
 from nuclei import ROOT, modelzoo, networks
@@ -81,6 +85,15 @@ def results(out):
     }
 
 
+def validated(path):
+    """Open a Zarr that the models of OME-NGFF 0.4 accept, with its labels."""
+    store = zarr.open_group(path, mode="r")
+    image = open_ome_zarr(store, version="0.4")
+    assert type(image) is Image and image.labels.attributes.labels == ["nuclei"]
+    assert type(open_ome_zarr(store["labels/nuclei"], version="0.4")) is ImageLabel
+    return store
+
+
 def assert_same(found, expected):
     for name in ("maps", "labels"):
         for one, other in zip(found[name], expected[name], strict=True):
@@ -125,7 +138,7 @@ class TestResults:
         assert np.abs(coarse - mean).max() <= 1
 
     def test_metadata_are_those_of_ome_ngff(self, undisturbed, tmp_path):
-        store = zarr.open_group(tmp_path / "undisturbed" / "slide.zarr", mode="r")
+        store = validated(tmp_path / "undisturbed" / "slide.zarr")
         (image,) = store.attrs["multiscales"]
         assert [axis["name"] for axis in image["axes"]] == ["c", "y", "x"]
         scales = [d["coordinateTransformations"][0]["scale"] for d in image["datasets"]]
@@ -135,14 +148,27 @@ class TestResults:
         assert nuclei["image-label"]["source"] == {"image": "../../"}
         assert [axis["name"] for axis in nuclei["multiscales"][0]["axes"]] == ["y", "x"]
 
+    def test_other_programs_read_outlines_and_tables(self, undisturbed, tmp_path):
+        """GDAL reads the GeoJSON for geopandas, which checks the metadata of GeoParquet itself."""
+        geojson = geopandas.read_file(tmp_path / "undisturbed" / "slide.geojson")
+        geojson = geojson.set_crs(None, allow_override=True)  # GDAL thinks of degrees on the Earth
+        table = geopandas.read_parquet(tmp_path / "undisturbed" / "slide.parquet")
+        assert table.crs is None and b"crs" not in undisturbed["geojson"]  # they are pixels
+        for found in (geojson, table):
+            assert len(found) == undisturbed["report"]["nuclei"]
+            assert (found.geom_type == "Polygon").all() and found.is_valid.all()
+            assert found.geometry.exterior.is_simple.all() and (found.area > 0).all()
+        assert table.geometry.geom_equals(geojson.geometry).all()
+        measured = [row["area_um2"] for row in geojson["measurements"]]
+        np.testing.assert_array_equal(table["area_um2"], measured)
+        # Outlines leave out the holes of nuclei, and cut their corners.
+        np.testing.assert_allclose(table.area * 0.25**2, measured, rtol=0.02)
+
     def test_outlines_and_tables_agree_with_the_labels(self, undisturbed):
         found = undisturbed["labels"][0]
         features = json.loads(undisturbed["geojson"])["features"]
         table = undisturbed["parquet"]
-        geo = json.loads(table.schema.metadata[b"geo"])
-        assert geo["columns"]["geometry"]["encoding"] == "WKB" and geo["version"] == "1.1.0"
         polygons = shapely.from_wkb(table["geometry"].to_pylist())
-        assert shapely.is_valid(polygons).all()
         numbers = table["label"].to_pylist()
         assert sorted(numbers) == list(range(1, found.max() + 1)) and len(features) == len(numbers)
         areas = np.bincount(found.ravel())[numbers] / 16
@@ -180,7 +206,7 @@ class TestResults:
         for name in ("settings", "offset"):
             del found["report"][name], undisturbed["report"][name]
         assert_same(found, undisturbed)
-        store = zarr.open_group(tmp_path / "scn" / "slide.zarr", mode="r")
+        store = validated(tmp_path / "scn" / "slide.zarr")
         for group, first in ((store, [0]), (store["labels/nuclei"], [])):
             for dataset in group.attrs["multiscales"][0]["datasets"]:
                 scale, translation = dataset["coordinateTransformations"]
@@ -421,8 +447,8 @@ def small(tmp_path_factory):
     return folder
 
 
-def command(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def command(*arguments, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     words = [sys.executable, "-m", "nuclei", "predict", *map(str, arguments)]
     return subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -433,7 +459,8 @@ def command(*arguments):
 class TestProcesses:
     def test_killed_at_any_moment_it_goes_on_to_the_same_result(self, small, tmp_path):
         path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
-        first = command(small, path, "--out", tmp_path / "out")
+        # Kernels of the notebooks run at this level, which does not silence TensorFlow.
+        first = command(small, path, "--out", tmp_path / "out", TF_CPP_MIN_LOG_LEVEL="2")
         for _ in range(600):
             if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
                 break
@@ -445,6 +472,7 @@ class TestProcesses:
         second = command(small, path, "--out", tmp_path / "out", "--workers", 2)
         output, progress = second.communicate()
         assert second.returncode == 0, progress
+        assert "absl" not in progress  # nor do the processes that it starts speak
         assert "nuclei in 4 tiles written" in output
         assert "Dask dashboard: http" in progress and "Tiles: 100%" in progress
         endings = "geojson", "json", "lock", "parquet", "zarr"

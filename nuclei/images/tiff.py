@@ -13,14 +13,16 @@ STARTS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 _BEYOND_PILLOW = ("zstd", "webp", "lzma")
 """Compressions that Pillow knows by name, but that the libtiff in its wheels may lack."""
 
-_DECODED_TO_RGB = (6, 7, 34892, 33007, 50001, 50002, 52546)  # JPEG, WebP, JPEG XL
+DECODED_TO_RGB = (6, 7, 34892, 33007, 50001, 50002, 52546)  # JPEG, WebP, JPEG XL
 """Compressions whose decoder turns YCbCr into RGB."""
+
+FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
+"""What the OME-XML of fluorescence has."""
 
 ORIENTATION = 274
 """Number of the tag of TIFF and EXIF that says how viewers turn the image."""
 
 _BITS, _SAMPLES = 258, 277
-_FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
 
 
 def is_beyond_pillow(image, path):
@@ -47,8 +49,8 @@ def is_beyond_pillow(image, path):
     if not getattr(image, "is_animated", False):
         return False
     try:
-        with _open(path) as file:
-            series = _largest(file)
+        with open_tiff(path) as file:
+            series = largest(file)
             return series.keyframe.index != 0 or series.size > series.keyframe.size
     except Exception:  # pages after the first that cannot be read
         return False
@@ -82,8 +84,8 @@ def decode(path):
         tifffile raises many kinds. `DecompressionBombError` of Pillow if the image has more pixels
         than Pillow allows; NotImplementedError if it is whole, but of a kind that is not known.
     """
-    with _open(path) as file:
-        series = _largest(file)
+    with open_tiff(path) as file:
+        series = largest(file)
         page = series.keyframe
         sizes = zip(series.axes, series.shape, strict=True)
         others = {axis: size for axis, size in sizes if axis not in "YX" and size > 1}
@@ -100,23 +102,25 @@ def decode(path):
         return _colours(np.moveaxis(pixels, channel, -1), page), "8-bit colour", turn
 
 
-def _open(path):
+def open_tiff(path):
+    """Open a TIFF with tifffile, which then logs no errors: it raises them, too."""
     import tifffile  # not at the top, because most images do without it
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     if hasattr(path, "seek"):
         path.seek(0)
     return tifffile.TiffFile(path)
 
 
-def _largest(file):
+def largest(file):
     """The image with most pixels, which is the first of equals."""
+    return max(file.series, key=count_pixels)
 
-    def pixels(series):
-        sizes = dict(zip(series.axes, series.shape, strict=True))
-        return sizes.get("Y", 0) * sizes.get("X", 0)
 
-    return max(file.series, key=pixels)
+def count_pixels(series):
+    """Number of pixels of an image in a TIFF, or of each image if it is a stack."""
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return sizes.get("Y", 0) * sizes.get("X", 0)
 
 
 def _unusable(others, series, page, ome):
@@ -129,7 +133,7 @@ def _unusable(others, series, page, ome):
         return f"{images} images of the same size, such as a stack of focal planes"
     if count != 3 and (axis, count) != ("S", 4):
         return f"{count} channels"
-    if _FLUORESCENCE.search(ome):
+    if FLUORESCENCE.search(ome):
         return "3 channels of fluorescence"
     if page.photometric not in (1, 2, 6):  # greys, of which three make RGB; RGB; YCbCr
         return f"the pixel format {getattr(page.photometric, 'name', page.photometric)}"
@@ -172,7 +176,7 @@ def _colours(pixels, page):
     """RGB or RGBA, with colours that are not multiplied by alpha."""
     pixels = np.ascontiguousarray(pixels)
     size = pixels.shape[1::-1]
-    ycbcr = page.photometric == 6 and page.compression not in _DECODED_TO_RGB
+    ycbcr = page.photometric == 6 and page.compression not in DECODED_TO_RGB
     if ycbcr or page.compression == 33003:  # the JPEG 2000 of Aperio, which states no colour space
         return np.asarray(Image.frombytes("YCbCr", size, pixels[..., :3].tobytes()).convert("RGB"))
     if pixels.shape[-1] == 4 and page.extrasamples:

@@ -144,8 +144,7 @@ def _local_cluster(distributed, workers):
     cores = str(max(1, (os.cpu_count() or 1) // workers))
     # Each process reads these when it imports TensorFlow.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
-    environment = {**dict.fromkeys(names, cores), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    options |= {"host": "127.0.0.1", "env": environment}
+    options |= {"host": "127.0.0.1", "env": dict.fromkeys(names, cores)}
     return distributed.LocalCluster(workers, threads_per_worker=1, **options)
 
 

@@ -1,8 +1,6 @@
 """Read the pyramid levels of slide files, with OpenSlide if it can, else with tifffile."""
 
-import logging
 import math
-import re
 
 import numpy as np
 
@@ -12,12 +10,6 @@ from . import dicom, resolution
 
 LARGE = 64_000_000
 """Number of pixels above which any TIFF is treated as a slide."""
-
-DECODED_TO_RGB = 6, 7, 34892, 33007, 50001, 50002, 52546  # JPEG, WebP, JPEG XL
-"""Compressions of TIFF whose decoder turns YCbCr into RGB."""
-
-FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
-"""What the OME-XML of fluorescence has."""
 
 
 def is_slide(path):
@@ -41,11 +33,9 @@ def is_slide(path):
             start = file.read(4)
         if start not in tiff.STARTS:
             return dicom.read_instance(path) is not None
-        import tifffile
-
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
-        with tifffile.TiffFile(path) as file:
-            return any(len(one.levels) > 1 or _pixels(one) > LARGE for one in file.series)
+        with tiff.open_tiff(path) as file:
+            images = file.series
+            return any(len(one.levels) > 1 or tiff.count_pixels(one) > LARGE for one in images)
     except Exception:  # the error is reported when the file is read
         return False
 
@@ -140,17 +130,15 @@ class _TiffLevels:
     """A plain or pyramidal TIFF; of several images in it, the largest."""
 
     def __init__(self, path):
-        import tifffile
         import zarr
 
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
         self.path, self.offset = path, (0, 0)
         try:
-            self._file = tifffile.TiffFile(path)
-            series = max(self._file.series, key=_pixels)
-            count = sum(
-                _images(one) for one in self._file.series if _pixels(one) == _pixels(series)
-            )
+            self._file = tiff.open_tiff(path)
+            series = tiff.largest(self._file)
+            pixels = tiff.count_pixels(series)
+            same = [one for one in self._file.series if tiff.count_pixels(one) == pixels]
+            count = sum(map(_images, same))
             self._arrays = [
                 zarr.open_array(series.aszarr(level=level), mode="r")
                 for level in range(len(series.levels))
@@ -192,12 +180,6 @@ class _TiffLevels:
         return np.ascontiguousarray(part[..., :3])
 
 
-def _pixels(series):
-    """Number of pixels of an image in a TIFF, or of each image if it is a stack."""
-    sizes = dict(zip(series.axes, series.shape, strict=True))
-    return sizes.get("Y", 0) * sizes.get("X", 0)
-
-
 def _images(series):
     """Number of images in a stack, of which colours and channels are no part."""
     sizes = zip(series.axes, series.shape, strict=True)
@@ -209,8 +191,8 @@ def _is_colour(series, ome):
     page = series.keyframe
     if series.axes == "CYX":  # a page for each colour
         three = series.shape[0] == 3 and page.photometric in (1, 2)  # grey, RGB
-        return three and series.dtype == np.uint8 and not FLUORESCENCE.search(ome or "")
-    ycbcr = page.photometric == 6 and page.compression in DECODED_TO_RGB
+        return three and series.dtype == np.uint8 and not tiff.FLUORESCENCE.search(ome or "")
+    ycbcr = page.photometric == 6 and page.compression in tiff.DECODED_TO_RGB
     colours = page.photometric == 2 or ycbcr
     return series.axes in ("YXS", "SYX") and series.dtype == np.uint8 and colours
 

@@ -2,36 +2,11 @@
 
 from ...errors import InputError
 from .polygons import draw
-from .xml_files import check_any, outline, parse
+from .xml_files import check_any, outline
 
 AREAS = ("Polygon", "Spline", "Rectangle")
 """Types of annotation with an area. ASAP joins the points of all three by straight lines, too, when
 it makes a mask. The others are Dot, PointSet and Measurement."""
-
-
-def read(path, shape):
-    """Read the nuclei of an ASAP XML file as a label image.
-
-    Each annotation with an area is the outline of one nucleus, in whichever group it is.
-
-    Parameters
-    ----------
-    path : str, Path or binary file object
-        The XML file.
-    shape : tuple of int
-        Height and width of the image that was annotated.
-
-    Returns
-    -------
-    ndarray of int32, shape (H, W)
-        0 = background, 1..N = one nucleus each, in the order of the file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or malformed, defines entities, or outlines no nucleus in the image.
-    """
-    return labels(parse(path), path, shape)
 
 
 def is_asap(root):
@@ -40,7 +15,15 @@ def is_asap(root):
 
 
 def labels(root, path, shape):
-    """Draw the nuclei of a parsed file; as `read`."""
+    """Draw the nuclei of a parsed file: each annotation with an area, in whichever group it is.
+
+    Parameters
+    ----------
+    root : xml.etree.ElementTree.Element
+        Of `xml_files.parse`.
+    path, shape
+        As for `aperio.read`, as are the labels that are returned and the errors.
+    """
     try:
         areas = (item for item in root.iter("Annotation") if item.get("Type", "Polygon") in AREAS)
         outlines = [outline(_in_order(area)) for area in areas]

@@ -1,0 +1,258 @@
+"""Damage sound files in thousands of ways, and read them: only an InputError may come of it.
+
+`make fuzz` runs it for all readers. A finding is any other exception, a crash of the process, more
+than ten seconds or more than 1 GB. Its file is kept in runs/fuzz/, and `python tests/fuzz.py FILE`
+reads it again.
+"""
+
+import argparse
+import contextlib
+import faulthandler
+import multiprocessing
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fuzz_files import READERS
+from tqdm import tqdm
+
+from nuclei import ROOT
+from nuclei.errors import InputError
+
+SECONDS, BYTES = 10, 1 << 30
+"""Most processor time and memory for one file."""
+
+NUMBERS = [0, 1, 2, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
+TEXTS = [b"", b"0", b"-1", b"1e400", b"nan", b"99999999999999999999", b"0.5", b'"', b"null", b"[]"]
+
+
+def flip(data, rng):
+    """Change a few bytes."""
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        data[place(data, rng)] = rng.randrange(256)
+
+
+def cut(data, rng):
+    """Cut the file short."""
+    del data[rng.randrange(len(data)) :]
+
+
+def remove(data, rng):
+    """Remove a block."""
+    start = place(data, rng)
+    del data[start : start + rng.choice((1, 4, 64, 1000))]
+
+
+def insert(data, rng):
+    """Insert a block of noise."""
+    start = place(data, rng)
+    data[start:start] = rng.randbytes(rng.choice((1, 4, 64, 1000)))
+
+
+def duplicate(data, rng):
+    """Copy a block elsewhere: into the file, or over what is there."""
+    start, target = place(data, rng), place(data, rng)
+    block = data[start : start + rng.choice((2, 4, 12, 100))]
+    data[target : target + (len(block) if rng.random() < 0.7 else 0)] = block
+
+
+def number(data, rng):
+    """Write a special number over one."""
+    size, order = rng.choice((1, 2, 2, 4, 4, 8)), rng.choice(("little", "big"))
+    start = place(data, rng)
+    data[start : start + size] = (rng.choice(NUMBERS) % 256**size).to_bytes(size, order)
+
+
+def text(data, rng):
+    """Write another number, or something else, for a number or a word in a text."""
+    words = list(re.finditer(rb"-?[\d.]+|\w+", bytes(data[:100_000])))
+    if words:
+        word = rng.choice(words)
+        data[word.start() : word.end()] = rng.choice([*TEXTS, rng.choice(words)[0]])
+
+
+MUTATIONS = [flip, flip, cut, remove, insert, duplicate, number, number, number, text]
+
+
+def place(data, rng):
+    """A place in a file, as often as not near its beginning or end, where headers are."""
+    kind, last = rng.random(), max(len(data) - 1, 0)
+    if kind < 0.4:
+        return min(rng.randrange(600), last)
+    return max(0, last - rng.randrange(600)) if kind < 0.5 else rng.randint(0, last)
+
+
+def mutate(sound, rng):
+    """Damage a file, in one to four ways."""
+    data = bytearray(sound)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        if data:
+            rng.choice(MUTATIONS)(data, rng)
+    return mend_png(data) if rng.random() < 0.7 else bytes(data)
+
+
+def mend_png(data):
+    """Correct the checksums of a PNG, which else hide all that comes after them."""
+    start = 8
+    while data.startswith(b"\x89PNG") and start + 12 <= len(data):
+        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
+        if end + 4 <= len(data):
+            data[end : end + 4] = zlib.crc32(data[start + 4 : end]).to_bytes(4, "big")
+        start = end + 4
+    return bytes(data)
+
+
+def complaint(read, path):
+    """Read a file; return what is wrong with the way in which that ended, or None."""
+    try:
+        read(path)
+    except InputError as error:
+        words = str(error)
+        if "\n" in words or not words.endswith(".") or len(words) > 600:
+            return f"not one sentence: {words!r}"
+    except Exception:
+        return traceback.format_exc()
+    return None
+
+
+def work(reader, seed, numbers, folder, pipe):
+    """Read damaged files in a process of its own, and send what is wrong with each."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGPROF, chain=True)  # ends the process, C or not
+    os.dup2(os.open(folder / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
+    write, read = READERS[reader]
+    (folder / "sound").mkdir(exist_ok=True)
+    write(folder / "sound")
+    sound = sorted((folder / "sound").iterdir())
+    for path in sound:
+        if problem := complaint(read, path):
+            raise AssertionError(f"{path.name} is not sound: {problem}")
+        if reader not in ("pictures", "tiffs", "slides", "dicoms"):
+            read(path)
+    before = peak()
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + 8 * BYTES,) * 2)
+    for number in numbers:
+        rng = random.Random(f"{seed} {reader} {number}")
+        origin = rng.choice(sound)
+        case = folder / str(number)
+        case.mkdir()
+        (case / origin.name).write_bytes(mutate(origin.read_bytes(), rng))
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        problem = complaint(read, case / origin.name)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        if (more := peak() - before) > BYTES:
+            problem, before = f"{more / 1e9:.1f} GB", peak()
+        if not problem:
+            shutil.rmtree(case)
+        pipe.send(problem)
+
+
+def peak():
+    """The most memory that this process has used so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def run(reader, seed, count, kept=None, done=lambda: None):
+    """Damage and read `count` files; return the findings.
+
+    Parameters
+    ----------
+    reader : str
+        A key of `READERS`.
+    seed, count : int
+    kept : Path, optional
+        Folder for the files of the findings.
+    done : callable
+        Called after each file.
+
+    Returns
+    -------
+    list of str
+        What went wrong, each with the file.
+    """
+    findings, context = [], multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        folder, number = Path(folder), 0
+        while number < count:
+            ours, theirs = context.Pipe(duplex=False)
+            numbers = range(number, count)
+            process = context.Process(target=work, args=(reader, seed, numbers, folder, theirs))
+            process.start()
+            theirs.close()
+            with contextlib.suppress(EOFError):
+                for number in numbers:  # noqa: B007 - the one at which it ended
+                    if not ours.poll(120):
+                        process.kill()
+                    if problem := ours.recv():
+                        findings.append(keep(reader, seed, number, folder, kept, problem))
+                    done()
+                number = count
+            process.join()
+            if process.exitcode:
+                said = (folder / "said.txt").read_text(errors="replace")
+                if not (folder / str(number)).exists():
+                    raise RuntimeError(said)
+                how = {-signal.SIGPROF: "hang", -signal.SIGKILL: "hang"}.get(process.exitcode)
+                problem = f"{how or f'crash ({process.exitcode})'}\n{said[-3000:]}"
+                findings.append(keep(reader, seed, number, folder, kept, problem))
+                done()
+                number += 1
+    return findings
+
+
+def keep(reader, seed, number, folder, kept, problem):
+    """Keep the file of a finding, and describe it."""
+    (path,) = (one for one in (folder / str(number)).iterdir() if one.is_file())
+    where = f"{reader}, seed {seed}, number {number}, {path.name}"
+    if kept:
+        target = kept / reader / f"{seed}-{number}" / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        (target.parent / "finding.txt").write_text(problem)
+        where = f"{target}"
+    return f"{where}: {problem}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="*", help="readers (all), or one file of a finding")
+    parser.add_argument("--count", type=int, default=2000, help="damaged files for each reader")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.what and (path := Path(options.what[0])).is_file():
+        READERS[path.parent.parent.name][1](path)  # raises what was found
+        return 0
+    readers = options.what or list(READERS)
+    kept, started = ROOT / "runs" / "fuzz", time.perf_counter()
+    findings = []
+    with (
+        tqdm(total=options.count * len(readers), unit="file") as bar,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+
+        def one(reader):
+            return run(reader, options.seed, options.count, kept, bar.update)
+
+        for reader, found in zip(readers, pool.map(one, readers), strict=True):
+            findings += found
+            for finding in found:
+                last = finding.strip().splitlines()[-1]
+                bar.write(f"{finding.partition(': ')[0]}: {last}")
+            bar.write(f"{reader}: {len(found)} findings in {options.count} files")
+    print(f"{len(findings)} findings, {time.perf_counter() - started:.0f} s, seed {options.seed}")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
