@@ -91,6 +91,7 @@ def _predict_slide(options, path):
             mpp=options.mpp,
             threshold=options.threshold,
             augment=options.augment,
+            measures=options.measures,
             workers=options.workers,
             scheduler=options.scheduler,
         )
@@ -134,7 +135,7 @@ def _predict_images(options, images):
         nuclei = mask
         if options.instances:
             nuclei = instances.separate(maps, options.threshold)
-            _write_nuclei(options.out, path.stem, nuclei, image)
+            _write_nuclei(options, path.stem, nuclei, image)
         if options.overlay:
             write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
@@ -142,20 +143,21 @@ def _predict_images(options, images):
     return failures
 
 
-def _write_nuclei(out, stem, labels, image):
+def _write_nuclei(options, stem, labels, image):
     """Write the labels, outlines and measures of the nuclei of an image."""
     import tifffile
 
     from .prediction import measures, outlines
 
-    rows = measures.measure(labels, image)
+    out, choice = options.out, options.measures
+    rows = measures.measure(labels, image, choice=choice)
     kind = "uint16" if labels.max() < 2**16 else "uint32"
     with atomic_write(out / f"{stem}_labels.tif") as temporary:
         tifffile.imwrite(temporary, labels.astype(kind), compression="zlib")
     with atomic_write(out / f"{stem}.geojson") as temporary:
         temporary.write_text(outlines.geojson(labels, rows), encoding="utf-8")
     with atomic_write(out / f"{stem}.csv") as temporary:
-        measures.write_table(temporary, rows)
+        measures.write_table(temporary, rows, choice)
 
 
 def _check_outputs(images, out):
@@ -236,6 +238,8 @@ def _parser():
     text = "also separate touching nuclei and write <stem>_labels.tif (0, 1..N), "
     text += "<stem>.geojson (outlines, for QuPath) and <stem>.csv (area, shape, stain)"
     command.add_argument("--instances", action="store_true", help=text)
+    text = "measures of each nucleus in these files, and in those of slides (default: %(default)s)"
+    command.add_argument("--measures", choices=("basic", "all"), default="basic", help=text)
     text = "test-time augmentation: average over 8 flips and quarter turns, 8 times as slow"
     command.add_argument("--augment", action="store_true", help=text)
     text = "a pixel is in a nucleus from this probability up (default: %(default)s)"
