@@ -176,6 +176,16 @@ class TestResults:
         features = json.loads(found["geojson"])["features"]
         written = [feature["properties"]["measurements"] for feature in features]
         assert written == table.drop_columns("geometry").to_pylist()
+        anndata = pytest.importorskip("anndata", reason="an optional package: pip install anndata")
+        words = ["predict", "red", slide, "--out", tmp_path / "all", "--measures", "all"]
+        assert main([*map(str, words), "--anndata"]) == 0  # of a slide that is finished, at once
+        cells = anndata.read_h5ad(tmp_path / "all" / "slide.h5ad")
+        assert cells.obs_names.to_list() == [str(label) for label in table["label"].to_pylist()]
+        places = np.stack([table["x_um"], table["y_um"]], axis=1)
+        np.testing.assert_array_equal(cells.obsm["spatial"], places)
+        solidity = cells[:, "solidity"].X[:, 0]
+        np.testing.assert_allclose(solidity, table["solidity"], rtol=1e-6)
+        assert cells.uns["nuclei"]["measures"] == "all"
         with pytest.raises(InputError, match=r"another measures \(all, not basic\)"):
             predict_slide.predict("red", slide, tmp_path / "all")
 
