@@ -202,7 +202,9 @@ class TestUNet:
         published = efficientnet_lite0()
         published.load_weights(file)
         model = unet(width=2, encoder="efficientnet_lite0", encoder_weights=file)
-        trained = [layer for layer in published.layers if layer.weights][:-2]  # not the last, unused
+        trained = [layer for layer in published.layers if layer.weights][
+            :-2
+        ]  # not the last, unused
         assert len(trained) > 90
         for layer in trained:
             for value, other in zip(

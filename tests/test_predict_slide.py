@@ -26,8 +26,9 @@ from slide_files import aperio, dicom_slide, leica, painted, tissue
 from nuclei import ROOT, modelzoo, networks
 from nuclei.__main__ import main
 from nuclei.atomic import locked
+from nuclei.data import annotations
 from nuclei.errors import InputError
-from nuclei.prediction import instances, windows
+from nuclei.prediction import instances, measures, windows
 from nuclei.slides import find, ome_zarr
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
@@ -164,7 +165,7 @@ class TestResults:
         # Outlines leave out the holes of nuclei, and cut their corners.
         np.testing.assert_allclose(table.area * 0.25**2, measured, rtol=0.02)
 
-    def test_outlines_and_tables_agree_with_the_labels(self, undisturbed):
+    def test_outlines_and_tables_agree_with_the_labels(self, undisturbed, tmp_path):
         found = undisturbed["labels"][0]
         features = json.loads(undisturbed["geojson"])["features"]
         table = undisturbed["parquet"]
@@ -176,8 +177,51 @@ class TestResults:
         for feature, number, polygon in zip(features, numbers, polygons, strict=True):
             assert feature["properties"]["measurements"]["label"] == number
             assert shapely.geometry.shape(feature["geometry"]).equals(polygon)
+        back = annotations.read(tmp_path / "undisturbed" / "slide.geojson", found.shape)
+        assert (back == found).mean() > 0.9999  # where two tiles meet, either may lie above
         x, y = (np.rint(4 * table[name].to_numpy() - 0.5).astype(int) for name in ("x_um", "y_um"))
         assert (found[y, x] == numbers).mean() > 0.97  # the centre of a crescent lies outside it
+
+    def test_all_measures_are_those_of_the_whole_slide(
+        self, undisturbed, red, slide, tmp_path, labels
+    ):
+        predict_slide.predict("red", slide, tmp_path / "all", measures="all")
+        found = results(tmp_path / "all")
+        np.testing.assert_array_equal(found["labels"][0], undisturbed["labels"][0])
+        table, basic = found["parquet"], undisturbed["parquet"]
+        assert table.select(basic.column_names).equals(basic)
+        rows = measures.measure(found["labels"][0], painted(labels), choice="all")
+        assert [*rows[0], "geometry"] == table.column_names
+        place = {number: place for place, number in enumerate(table["label"].to_pylist())}
+        order = [place[row["label"]] for row in rows]
+        for name in measures.COLUMNS["all"][-10:]:
+            of_tiles = table[name].to_numpy()[order]
+            # A nucleus on a border may lack pixels that the next tile gave to its neighbour.
+            same = np.isclose(of_tiles, [row[name] for row in rows], rtol=0.01, atol=1e-3)
+            assert same.mean() > 0.98, name
+        features = json.loads(found["geojson"])["features"]
+        written = [feature["properties"]["measurements"] for feature in features]
+        assert written == table.drop_columns("geometry").to_pylist()
+        anndata = pytest.importorskip("anndata", reason="an optional package: pip install anndata")
+        words = ["predict", "red", slide, "--out", tmp_path / "all", "--measures", "all"]
+        assert main([*map(str, words), "--anndata"]) == 0  # of a slide that is finished, at once
+        cells = anndata.read_h5ad(tmp_path / "all" / "slide.h5ad")
+        assert cells.obs_names.to_list() == [str(label) for label in table["label"].to_pylist()]
+        places = np.stack([table["x_um"], table["y_um"]], axis=1)
+        np.testing.assert_array_equal(cells.obsm["spatial"], places)
+        solidity = cells[:, "solidity"].X[:, 0]
+        np.testing.assert_allclose(solidity, table["solidity"], rtol=1e-6)
+        assert cells.uns["nuclei"]["measures"] == "all"
+        with pytest.raises(InputError, match=r"another measures \(all, not basic\)"):
+            predict_slide.predict("red", slide, tmp_path / "all")
+
+    def test_reports_of_earlier_releases_are_still_known(self, undisturbed, red, slide, tmp_path):
+        path = tmp_path / "undisturbed" / "slide.json"
+        report = json.loads(path.read_text())
+        del report["settings"]["measures"]
+        path.write_text(json.dumps(report))
+        predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        assert red.calls == 0
 
     def test_outlines_are_in_pixels_of_the_finest_level(self, red, tmp_path, labels):
         twice = painted(labels)[:600, :600].repeat(2, axis=0).repeat(2, axis=1)
@@ -190,6 +234,9 @@ class TestResults:
         rows, columns = (np.flatnonzero(labels[:600, :600].any(axis=a)) for a in (1, 0))
         expected = [2 * n for n in (columns[0], rows[0], columns[-1], rows[-1])]
         np.testing.assert_allclose(box, expected, atol=6)
+        back = annotations.read(tmp_path / "out" / "slide.geojson", (1200, 1200))
+        same = found["labels"][0].repeat(2, axis=0).repeat(2, axis=1) == back
+        assert same.mean() > 0.99
 
     def test_positions_are_relative_to_the_scanned_part_as_in_qupath(
         self, undisturbed, red, tmp_path, labels

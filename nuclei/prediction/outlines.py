@@ -114,7 +114,8 @@ def feature(ring, row):
         "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]},
         "properties": {
             "objectType": "detection",
-            "classification": {"name": "Nucleus"},
-            "measurements": dict(row),
+            # QuPath 0.4 and later refuse a class without a colour.
+            "classification": {"name": "Nucleus", "color": [0, 160, 80]},
+            "measurements": {name: value for name, value in row.items() if value is not None},
         },
     }
