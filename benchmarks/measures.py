@@ -48,14 +48,15 @@ def main():
 
     def of_image(choice):
         maps = windows.predict_maps(model, sample.image)
-        labels = instances.separate(maps)
-        rows = measures.measure(labels, sample.image, choice=choice)
+        labels, scores = instances.separate(maps)
+        rows = measures.measure(labels, sample.image, choice=choice, scores=scores)
         return labels, json.loads(outlines.geojson(labels, rows))
 
     def of_tile(choice):
         view = image[: window[2], : window[3]]
-        labels = instances.separate(windows.forward(model, view[None])[0])
-        return labels, tile_nuclei.describe(labels, view, measures.MPP, window, core, choice)
+        labels, scores = instances.separate(windows.forward(model, view[None])[0])
+        place = window, core, choice
+        return labels, tile_nuclei.describe(labels, scores, view, measures.MPP, *place)
 
     def measured(labels, choice):
         area = image[: labels.shape[0], : labels.shape[1]]

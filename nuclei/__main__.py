@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .atomic import atomic_write, expand, explain_write_errors
 from .errors import InputError, SlideError
 from .images import read_rgb, write_png
+from .prediction.confidence import MIN_SCORE
 from .quiet import check_output, silence_native_stderr, steady_streams
 
 # Keras is imported within the commands, after all checks that do not need it: the import takes
@@ -95,6 +96,7 @@ def _predict_slide(options, path):
             options.out,
             mpp=options.mpp,
             threshold=options.threshold,
+            min_score=options.min_score,
             augment=options.augment,
             measures=options.measures,
             workers=options.workers,
@@ -141,10 +143,12 @@ def _predict_images(options, images):
                 tifffile.imwrite(temporary, probability, compression="zlib")
         nuclei = mask
         if options.instances:
-            nuclei = instances.separate(maps, options.threshold)
+            nuclei, scores = instances.separate(
+                maps, options.threshold, min_score=options.min_score
+            )
             settings = _settings(options, path) if options.anndata else None
             stem = os.path.join(options.out, path.stem)
-            results.write(stem, nuclei, image, options.measures, settings)
+            results.write(stem, nuclei, scores, image, options.measures, settings)
         if options.overlay:
             write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
@@ -154,7 +158,7 @@ def _predict_images(options, images):
 
 def _settings(options, path):
     """How the nuclei of an image are found, for its AnnData file."""
-    names = "model", "threshold", "augment", "measures"
+    names = "model", "threshold", "min_score", "augment", "measures"
     return {"image": path.name, **{name: getattr(options, name) for name in names}}
 
 
@@ -244,6 +248,8 @@ def _parser():
     command.add_argument("--augment", action="store_true", help=text)
     text = "a pixel is in a nucleus from this probability up (default: %(default)s)"
     command.add_argument("--threshold", metavar="P", type=probability, default=0.5, help=text)
+    text = "separate nuclei with a lower score are left out; 0 keeps all (default: %(default)s)"
+    command.add_argument("--min-score", metavar="P", type=probability, default=MIN_SCORE, help=text)
     text = "micrometres per pixel of a slide, if the file lacks them or is wrong"
     command.add_argument("--mpp", metavar="UM", type=positive(float), help=text)
     text = "number of processes for a slide, which share the cores (default: %(default)s)"

@@ -86,7 +86,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         whole.append(_measure(maps[..., 0], sample.mask, threshold))
         nuclei.append({})
         if labelled:
-            labels = instances.separate(maps, threshold)
+            labels, _ = instances.separate(maps, threshold)
             nuclei[-1] = asdict(object_scores(labels, sample.labels))
 
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)

@@ -28,7 +28,7 @@ class Red:
 @pytest.fixture(scope="module")
 def tissue():
     image, labels = synthetic.tissue(seed=5, shape=(200, 250))
-    return image, separate(targets(labels))
+    return image, separate(targets(labels))[0]
 
 
 @pytest.mark.parametrize("choice", ["basic", "all"])
@@ -60,7 +60,7 @@ def test_no_nuclei_and_no_neighbour_are_written_too(tmp_path):
     assert np.isnan(found[:, "nearest_nucleus_um"].X).all()
     assert dict(found.uns["nuclei"]) == {"unit_of_spatial": "um"}
     h5ad.write(tmp_path / "none.h5ad", dict.fromkeys(measures.COLUMNS["basic"], []), {})
-    assert anndata.read_h5ad(tmp_path / "none.h5ad").shape == (0, 4)
+    assert anndata.read_h5ad(tmp_path / "none.h5ad").shape == (0, 5)
 
 
 def test_a_missing_package_is_said_before_the_work(tmp_path, monkeypatch, capsys):
@@ -80,7 +80,8 @@ def test_a_missing_package_is_said_before_the_work(tmp_path, monkeypatch, capsys
 def test_rows_are_a_table_of_pandas(tissue):
     pandas = pytest.importorskip("pandas", reason="an optional package: pip install pandas")
     image, labels = tissue
-    table = pandas.DataFrame(measures.measure(labels, image, choice="all"))
+    scores = np.linspace(0, 1, labels.max())
+    table = pandas.DataFrame(measures.measure(labels, image, choice="all", scores=scores))
     assert tuple(table.columns) == measures.COLUMNS["all"]
     assert len(table) == labels.max()
     assert all(column.kind in "if" for column in table.dtypes)  # numbers, not objects

@@ -8,8 +8,14 @@ from skimage.segmentation import watershed
 
 from nuclei.data import synthetic
 from nuclei.data.targets import relative_distance, targets
-from nuclei.prediction.instances import DEPTH, RELATIVE_DEPTH, _fill_holes_of_one, separate
+from nuclei.prediction import confidence, instances
+from nuclei.prediction.instances import DEPTH, RELATIVE_DEPTH, _fill_holes_of_one
 from nuclei.scores.objects import object_scores
+
+
+def separate(maps, **options):
+    """Labels of all objects, whatever their score."""
+    return instances.separate(maps, min_score=0, **options)[0]
 
 
 def discs(*nuclei, shape=(80, 100)):
@@ -107,6 +113,53 @@ class TestSeparateByLearntDistance:
     def test_touching_nuclei_are_found_again_from_their_targets(self):
         _, truth = synthetic.tissue(seed=3, shape=(300, 300))
         assert object_scores(separate(targets(truth)), truth).aji > 0.99
+
+
+class TestScores:
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_what_the_network_is_less_sure_of_scores_less(self, channels):
+        maps = targets(synthetic.tissue(seed=3, shape=(300, 300))[1])[..., :channels]
+        maps[..., 0] *= np.linspace(0.52, 0.98, 300)[None]  # less sure on the left
+        labels, scores = instances.separate(maps, min_score=0)
+        assert scores.shape == (labels.max(),) and ((scores > 0) & (scores < 1)).all()
+        centres = np.array(ndimage.center_of_mass(labels > 0, labels, np.arange(labels.max()) + 1))
+        left, right = scores[centres[:, 1] < 100], scores[centres[:, 1] > 200]
+        assert np.median(left) < 0.7 < 0.9 < np.median(right)
+
+    def test_low_scores_are_left_out_and_the_others_stay_as_they_were(self):
+        maps = discs((20, 20, 9), (60, 70, 9))
+        maps[:40, :40] = np.where(maps[:40, :40] > 0.5, 0.6, 0.1)
+        every, scores = instances.separate(maps, min_score=0)
+        assert every.max() == 2 and scores[0] < 0.5 < scores[1]
+        labels, kept = instances.separate(maps)
+        np.testing.assert_array_equal(labels, every == 2)
+        np.testing.assert_array_equal(kept, scores[1:])
+        assert instances.separate(maps, min_score=1)[0].max() == 0
+
+    def test_a_nucleus_has_no_hole_where_a_low_score_was_left_out(self):
+        maps = peaks((40, 50))
+        maps[36:45, 46:55] = (0.55, 0.1)
+        maps[40, 50, 1] = 1  # a peak of its own
+        assert separate(maps, smoothing=0, smallest=5).max() == 2
+        labels, _ = instances.separate(maps, smoothing=0, smallest=5)
+        np.testing.assert_array_equal(labels > 0, maps[..., 0] > 0.5)
+
+    def test_features_are_those_of_each_object(self):
+        maps = discs((20, 20, 9), (60, 70, 12))
+        maps[maps > 0.5] = np.random.default_rng(0).uniform(0.6, 0.99, (maps > 0.5).sum())
+        labels, areas, described = instances.divide(maps, smoothing=0)
+        for number in np.unique(labels)[1:]:
+            inside = labels == number
+            mean, distance = maps[inside].mean(), ndimage.distance_transform_edt(inside).max()
+            expected = np.log(mean / (1 - mean)), np.log(inside.sum()), np.log(distance)
+            np.testing.assert_allclose(described[number], expected, rtol=0.03)
+            assert areas[number] == inside.sum()
+
+    def test_the_score_is_a_logistic_regression(self):
+        described = np.array([[0.3, 4.0, 0.7]])
+        for learnt in (True, False):
+            linear = np.dot(described[0], confidence.WEIGHTS[learnt]) + confidence.BIASES[learnt]
+            assert confidence.score(described, learnt) == pytest.approx(1 / (1 + np.exp(-linear)))
 
 
 class TestRelativeDistance:

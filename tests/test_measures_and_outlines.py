@@ -19,7 +19,7 @@ from nuclei.prediction.instances import separate
 @pytest.fixture(scope="module")
 def tissue():
     image, labels = synthetic.tissue(seed=5, shape=(300, 400))
-    return image, separate(targets(labels))  # in one piece each, without holes
+    return image, separate(targets(labels))[0]  # in one piece each, without holes
 
 
 def disc(radius, shape=(100, 120), centre=(40.0, 70.0)):
@@ -109,7 +109,9 @@ def test_geojson_is_what_qupath_opens(tissue):
 
 def test_table_holds_a_row_for_every_nucleus(tissue, tmp_path):
     image, labels = tissue
-    rows = measures.measure(labels, image)
+    scores = np.linspace(0, 1, labels.max())
+    rows = measures.measure(labels, image, scores=scores)
+    assert [row["score"] for row in rows] == pytest.approx(scores, abs=1e-4)
     measures.write_table(tmp_path / "a.csv", rows)
     with open(tmp_path / "a.csv", newline="") as file:
         read = list(csv.DictReader(file))

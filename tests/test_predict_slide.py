@@ -113,7 +113,7 @@ def undisturbed(red, slide, tmp_path):
 
 class TestResults:
     def test_every_nucleus_is_found_once_as_in_the_whole_image(self, undisturbed, labels):
-        whole = instances.separate(painted(labels)[..., 0] / 255.0)
+        whole, _ = instances.separate(painted(labels)[..., 0] / 255.0)
         found = undisturbed["labels"][0]
         assert found.max() == len(np.unique(found)) - 1 == undisturbed["report"]["nuclei"]
         assert found.max() == pytest.approx(whole.max(), abs=1)
@@ -566,6 +566,6 @@ def test_nuclei_of_real_tissue_are_those_of_the_image_predicted_whole(monuseg_fo
     # All at once, and mirrored as far beyond its border.
     mirrored = np.pad(image, ((64, 100), (64, 100), (0, 0)), mode="reflect")
     (maps,) = windows.forward(modelzoo.load("unet_instances"), mirrored[None])
-    whole = instances.separate(maps[64:1564, 64:1564])
+    whole, _ = instances.separate(maps[64:1564, 64:1564])
     assert share_matched(whole, found, 0.9) >= 0.99
     assert share_matched(found, whole, 0.9) >= 0.99

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from . import confidence
+
 DEPTH = 1.0
 """A peak of the distance to the background is a nucleus of its own if the saddle that leads to a
 higher peak lies at least this much lower, in pixels."""
@@ -22,7 +24,14 @@ CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 """A pixel and its four neighbours."""
 
 
-def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
+def separate(
+    maps,
+    threshold=0.5,
+    smoothing=1.0,
+    depth=None,
+    smallest=30,
+    min_score=confidence.MIN_SCORE,
+):
     """Separate touching nuclei by a watershed of the distance to their borders.
 
     Nuclei are round, so two touching nuclei have a waist between them: the distance has a peak in
@@ -46,32 +55,68 @@ def separate(maps, threshold=0.5, smoothing=1.0, depth=None, smallest=30):
         default `DEPTH` pixels, or `RELATIVE_DEPTH` for a learnt distance.
     smallest : int
         Smaller objects are removed, in pixels: 30 pixels are 2 um2 at 0.25 um per pixel.
+    min_score : float
+        Objects with a lower score are removed; 0 keeps all.
 
     Returns
     -------
-    ndarray of int32, shape (H, W)
+    labels : ndarray of int32, shape (H, W)
         0 = background, 1..N = one nucleus each, connected and without holes of its own.
+    scores : ndarray of float64, shape (N,)
+        How likely each of them is a nucleus, 0 to 1; see `confidence`.
+    """
+    learnt = np.atleast_3d(maps).shape[-1] > 1
+    labels, areas, described = divide(maps, threshold, smoothing, depth)
+    scores = confidence.score(described, learnt)
+    kept = (areas >= smallest) & (scores >= min_score)
+    kept[0] = False  # the background
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    # Fill holes last, because removing an object may leave a hole in the nucleus around it.
+    return _fill_holes_of_one(numbers[labels]), scores[kept]
+
+
+def divide(maps, threshold=0.5, smoothing=1.0, depth=None):
+    """Divide the mask into objects, which are not all nuclei, and describe them.
+
+    Parameters
+    ----------
+    maps, threshold, smoothing, depth
+        As for `separate`.
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (H, W)
+        0 = background, other numbers one object each; some numbers are not used.
+    areas : ndarray of float64, shape (N,)
+        Pixels of each number.
+    described : ndarray of float64, shape (N, 3)
+        `confidence.features` of each number.
     """
     maps = np.atleast_3d(maps)
     inside = _fill_holes(maps[..., 0] >= threshold)
-    if maps.shape[-1] == 1:
+    learnt = maps.shape[-1] > 1
+    if learnt:
+        distance, depth = maps[..., 1], RELATIVE_DEPTH if depth is None else depth
+    else:
         # Exact to 2%; the precise distance takes five times as long and gives the same nuclei.
         distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
         depth = DEPTH if depth is None else depth
-    else:
-        distance, depth = maps[..., 1], RELATIVE_DEPTH if depth is None else depth
     if smoothing:
         distance = np.ascontiguousarray(distance, np.float32)
         distance = cv2.GaussianBlur(distance, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT)
     height = np.where(inside, distance, np.float32(-1))
-    basins, tops = _steepest_ascent(height)
-    owners = _merge_shallow_basins(basins, height, tops, depth)
-    areas = np.bincount(owners, np.bincount(basins.ravel(), minlength=len(owners)))
-    large = areas >= smallest
-    large[0] = False
-    numbers = np.where(large, np.cumsum(large), 0).astype(np.int32)
-    # Fill holes last, because removing a small object may leave a hole in the nucleus around it.
-    return _fill_holes_of_one(numbers[owners][basins])
+    basins, peaks = _steepest_ascent(height)
+    owners = _merge_shallow_basins(basins, height, peaks, depth)
+    count = len(owners)
+
+    def total(values=None):
+        """Sum over the pixels of each object."""
+        return np.bincount(owners, np.bincount(basins.ravel(), values, count), count)
+
+    areas = total()
+    means = total(maps[..., 0].ravel()) / np.maximum(areas, 1)
+    # The number of an object is that of its basin with the highest peak.
+    return owners[basins], areas, confidence.features(means, areas, np.array(peaks), learnt)
 
 
 def _steepest_ascent(height):

@@ -11,6 +11,7 @@ MPP = 0.25
 """Micrometres per pixel at 40x, as in MoNuSeg."""
 
 BASIC = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
+BASIC += ("score",)
 SHAPES = ("solidity", "eccentricity", "axis_major_length_um", "axis_minor_length_um")
 SHAPES += ("orientation_rad",)
 STAINING = ("haematoxylin_sd", "eosin", "eosin_sd")
@@ -22,7 +23,7 @@ COLUMNS = {"basic": BASIC, "all": OWN["all"] + neighbours.COLUMNS}
 """All columns, by the choice of measures."""
 
 
-def measure(labels, image, mpp=MPP, choice="basic"):
+def measure(labels, image, mpp=MPP, choice="basic", scores=None):
     """Measure every nucleus of an image.
 
     Parameters
@@ -35,6 +36,8 @@ def measure(labels, image, mpp=MPP, choice="basic"):
         Micrometres per pixel.
     choice : {"basic", "all"}
         Which measures.
+    scores : ndarray of float, shape (N,), optional
+        How likely each object is a nucleus, as from `instances.separate`.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def measure(labels, image, mpp=MPP, choice="basic"):
         `measure_each`; with "all" also those of `neighbours.measure`, None for a distance that does
         not exist. All are rounded to four decimals, which is finer than their precision.
     """
-    rows = measure_each(labels, image, mpp, choice)
+    rows = measure_each(labels, image, mpp, choice, scores)
     if choice == "all":
         x, y = ([row[name] for row in rows] for name in ("x_um", "y_um"))
         extent = (mpp * size for size in labels.shape)
@@ -51,12 +54,12 @@ def measure(labels, image, mpp=MPP, choice="basic"):
     return rows
 
 
-def measure_each(labels, image, mpp=MPP, choice="basic"):
+def measure_each(labels, image, mpp=MPP, choice="basic", scores=None):
     """Measure every nucleus by itself.
 
     Parameters
     ----------
-    labels, image, mpp, choice
+    labels, image, mpp, choice, scores
         As for `measure`.
 
     Returns
@@ -65,10 +68,10 @@ def measure_each(labels, image, mpp=MPP, choice="basic"):
         One row per nucleus, in the order of the labels, with the keys `OWN[choice]`: `label`; the
         centre, `x_um` and `y_um`, from the top left corner of the image; `area_um2`;
         `perimeter_um` by Crofton's formula; `circularity`, 4 pi area / perimeter^2, which is 1 for
-        a disc; and `haematoxylin`, the mean optical density of that stain (Ruifrok & Johnston,
-        2001). With "all" also `solidity`, the share of the convex hull that is nucleus; the
-        measures of `shapes.ellipses`; the mean of eosin; and the standard deviations of both
-        stains over the pixels of the nucleus.
+        a disc; `haematoxylin`, the mean optical density of that stain (Ruifrok & Johnston, 2001);
+        and `score`, None without scores. With "all" also `solidity`, the share of the convex hull
+        that is nucleus; the measures of `shapes.ellipses`; the mean of eosin; and the standard
+        deviations of both stains over the pixels of the nucleus.
     """
     places = np.flatnonzero(labels > 0)
     owners, width = labels.ravel()[places], labels.shape[1]
@@ -98,6 +101,7 @@ def measure_each(labels, image, mpp=MPP, choice="basic"):
         "perimeter_um": around,
         "circularity": np.minimum(1, 4 * np.pi * area / around**2),
         "haematoxylin": mean_haematoxylin,
+        "score": np.zeros(len(found)) if scores is None else scores,
     }
     if choice == "all":
         variances = mean(x * x) - centre_x**2, mean(y * y) - centre_y**2
@@ -115,7 +119,8 @@ def measure_each(labels, image, mpp=MPP, choice="basic"):
             "eosin_sd": deviation(eosin, mean_eosin),
         }
     values = zip(*(np.round(column, 4).tolist() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in values]
+    rows = [dict(zip(columns, row, strict=True)) for row in values]
+    return rows if scores is not None else [row | {"score": None} for row in rows]
 
 
 def _stain(densities, stain):

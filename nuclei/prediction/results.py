@@ -6,19 +6,19 @@ from ..atomic import atomic_write
 from . import h5ad, measures, outlines
 
 
-def write(stem, labels, image, choice="basic", settings=None):
+def write(stem, labels, scores, image, choice="basic", settings=None):
     """Write the labels, outlines and measures of the nuclei of an image.
 
     Parameters
     ----------
     stem : str
         Path without an ending: `_labels.tif`, `.geojson`, `.csv` and `.h5ad` are added.
-    labels, image, choice
+    labels, scores, image, choice
         As for `measures.measure`.
     settings : dict, optional
         If given, an AnnData file is written too, see `h5ad.write`.
     """
-    rows = measures.measure(labels, image, choice=choice)
+    rows = measures.measure(labels, image, choice=choice, scores=scores)
     kind = "uint16" if labels.max() < 2**16 else "uint32"
     with atomic_write(f"{stem}_labels.tif") as temporary:
         tifffile.imwrite(temporary, labels.astype(kind), compression="zlib")

@@ -52,8 +52,8 @@ def find(job, tile):
     _write_maps(job, core, _part(maps, job, tile, core))
     # Remove the mirrored pixels beyond the border of the slide.
     maps, image = _part(maps, job, tile, window), _part(image, job, tile, window)
-    labels = instances.separate(maps, job.threshold)
-    nuclei = tile_nuclei.describe(labels, image, slide.mpp, window, core, job.measures)
+    labels, scores = instances.separate(maps, job.threshold, min_score=job.min_score)
+    nuclei = tile_nuclei.describe(labels, scores, image, slide.mpp, window, core, job.measures)
     tile_nuclei.save(file, nuclei)
     return len(nuclei.points), None
 

@@ -33,6 +33,8 @@ class Job:
         Hash of the model's weights and configuration; a changed model is loaded again.
     threshold : float
         A pixel belongs to a nucleus from this probability up.
+    min_score : float
+        Nuclei with a lower score are left out; see `instances.separate`.
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns.
     measures : {"basic", "all"}
@@ -50,6 +52,7 @@ class Job:
     model: str
     weights: str
     threshold: float
+    min_score: float
     augment: bool
     measures: str
     zarr: str

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..atomic import atomic_write, explain_write_errors, locked
+from ..prediction.confidence import MIN_SCORE
 from ..quiet import silence_native_stderr
 from . import dask_cluster, export, ome_zarr
 from .find import find, paint
@@ -31,6 +32,7 @@ def predict(
     *,
     mpp=None,
     threshold=0.5,
+    min_score=MIN_SCORE,
     augment=False,
     measures="basic",
     workers=1,
@@ -54,6 +56,8 @@ def predict(
         Micrometres per pixel of the slide's finest level, if the file lacks them or is wrong.
     threshold : float
         A pixel belongs to a nucleus from this probability up.
+    min_score : float
+        Nuclei with a lower score are left out; see `instances.separate`.
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns.
     measures : {"basic", "all"}
@@ -86,6 +90,7 @@ def predict(
         "model": model,
         "weights": weights,
         "threshold": threshold,
+        "min_score": min_score,
         "augment": augment,
         "measures": measures,
     }
@@ -101,6 +106,7 @@ def predict(
             model=model,
             weights=weights,
             threshold=threshold,
+            min_score=min_score,
             augment=augment,
             measures=measures,
             zarr=str(store),

@@ -39,13 +39,15 @@ NAMES = [field.name for field in fields(TileNuclei)]
 """Names of the arrays in the file of a tile, in the order of the file."""
 
 
-def describe(labels, image, mpp, window, core, choice):
+def describe(labels, scores, image, mpp, window, core, choice):
     """Keep the nuclei whose centre lies in a tile, measure them and trace their outlines.
 
     Parameters
     ----------
     labels : ndarray of int32, shape (H, W)
         Labels of the tile with its halo: 0 = background, 1..N = one nucleus each.
+    scores : ndarray of float, shape (N,)
+        How likely each of them is a nucleus, as from `instances.separate`.
     image : ndarray of uint8, shape (H, W, 3)
         RGB of the tile with its halo.
     mpp : float
@@ -61,7 +63,7 @@ def describe(labels, image, mpp, window, core, choice):
     """
     top, left, *_ = window
     rows = []
-    for row in measures.measure_each(labels, image, mpp, choice):
+    for row in measures.measure_each(labels, image, mpp, choice, scores):
         row["x_um"] = round(row["x_um"] + left * mpp, 4)
         row["y_um"] = round(row["y_um"] + top * mpp, 4)
         if _lies_in(row, core, mpp):
