@@ -2,7 +2,7 @@
 
 from keras import Input, Model, layers
 
-from .blocks import convolutions, nucleus
+from .blocks import check_sizes, convolutions, nucleus
 
 
 def unet(width=64, depth=4, channels=1):
@@ -33,13 +33,10 @@ def unet(width=64, depth=4, channels=1):
     Raises
     ------
     ValueError
-        If `width`, `depth` or `channels` is below 1.
+        As in `blocks.check_sizes`.
     """
-    if min(width, depth, channels) < 1:
-        raise ValueError(
-            "A UNet needs width, depth and channels of at least 1, "
-            f"not {width}, {depth} and {channels}."
-        )
+    widest = max(width * 2 ** min(depth, 32), channels)
+    check_sizes("UNet", widest, width=width, depth=depth, channels=channels)
     image = Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
 
