@@ -7,3 +7,23 @@ class InputError(ValueError):
 
 class SlideError(InputError):
     """A slide, or a part of one, cannot be read. Other slides and other parts still can be."""
+
+
+LONGEST = 200
+"""Characters of the message of another library that are repeated; some quote the file."""
+
+
+def reason(error):
+    """The message of an error of another library as a part of a sentence.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    str
+        Without full stops, and not longer than `LONGEST`; the kind of the error if it says nothing.
+    """
+    text = " ".join(str(error).split()).rstrip(".").replace(". ", "; ") or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip('.')} ..."

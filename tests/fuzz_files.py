@@ -76,7 +76,19 @@ def tiffs(folder):
         "tiles": {"tile": (16, 16), "compression": "zlib"},
         "ome": {"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 0.25}},
     }
-    packed = "lzw zstd lzma packbits webp png jpeg2000 jpegxl jpegxr lerc jpeg".split()
+    packed = [
+        "lzw",
+        "zstd",
+        "lzma",
+        "packbits",
+        "webp",
+        "png",
+        "jpeg2000",
+        "jpegxl",
+        "jpegxr",
+        "lerc",
+        "jpeg",
+    ]
     options |= {f"of {name}": {"compression": name} for name in packed}
     for name, option in options.items():
         tifffile.imwrite(folder / f"{name}.tif", rgb, photometric="rgb", **option)

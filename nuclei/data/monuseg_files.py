@@ -3,10 +3,9 @@
 import io
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, reason
 
 _STEM = re.compile(r"(TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3})(|_bin_mask|_labels)")
 _KINDS = {
@@ -94,8 +93,10 @@ def contents(path):
     try:
         with zipfile.ZipFile(archive) as opened:
             return _Member(path, opened.read(path.relative_to(archive).as_posix()))
-    except (zipfile.BadZipFile, zlib.error, OSError, LookupError, RuntimeError, EOFError) as error:
-        raise InputError(f"{path} is damaged in its archive ({error}): fetch it again.") from None
+    except Exception as error:  # each compression raises other kinds
+        raise InputError(
+            f"{path} is damaged in its archive ({reason(error)}): fetch it again."
+        ) from None
 
 
 class _Member(io.BytesIO):
@@ -113,7 +114,7 @@ def _members(archive):
     try:
         with zipfile.ZipFile(archive) as opened:
             return [archive / name for name in opened.namelist()]
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise InputError(
             f"{archive} is not a complete zip archive: download it again, or use a folder."
         ) from None

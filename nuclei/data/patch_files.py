@@ -23,6 +23,10 @@ FOLDERS = ("TissueImages", "GroundTruth", "Labels")
 """Subfolders for RGB, masks (0 and 255) and labels (16 bits, only if every image has them)."""
 
 
+LARGEST = 10_000
+"""Longest side of a patch in pixels; a file that says more is damaged."""
+
+
 @dataclass(frozen=True)
 class Patches:
     """Patches of several images.
@@ -232,7 +236,10 @@ def _encode(path, patch):
 def _decode(path):
     """Pixels of one patch, or None if they cannot be decoded."""
     data = np.fromfile(path, np.uint8)
-    patch = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    size = data[16:24].view(">u4")  # OpenCV takes as much memory as these two numbers say
+    if len(size) < 2 or max(size) > LARGEST:
+        return None
+    patch = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if patch is None or patch.ndim == 2:
         return patch
     return cv2.cvtColor(patch, cv2.COLOR_BGR2RGB)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import InputError
+from ..errors import InputError, reason
 from . import png, tiff
 
 _USABLE = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA")
@@ -72,11 +72,11 @@ def decode(path):
         ) from None
     except NotImplementedError as error:
         raise InputError(
-            f"{path} cannot be decoded ({_reason(error)}): save it as PNG and try again."
+            f"{path} cannot be decoded ({reason(error)}): save it as PNG and try again."
         ) from None
     except Exception as error:  # each codec raises other kinds
         raise InputError(
-            f"{path} is damaged or cut short ({_reason(error)}): get a fresh copy."
+            f"{path} is damaged or cut short ({reason(error)}): get a fresh copy."
         ) from None
 
 
@@ -150,9 +150,3 @@ def _turned(pixels, orientation):
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _reason(error):
-    """The message of an error as a part of a sentence."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text.replace(". ", "; ") or type(error).__name__

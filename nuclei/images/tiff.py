@@ -123,6 +123,25 @@ def count_pixels(series):
     return sizes.get("Y", 0) * sizes.get("X", 0)
 
 
+def name_of_colours(page):
+    """What the numbers of a page are, such as RGB; the number of the kind if it is not known."""
+    return getattr(page.photometric, "name", page.photometric)
+
+
+def is_cut_short(page):
+    """Whether parts of a page are not listed, or lie beyond the end of its file."""
+    end = page.parent.filehandle.size
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    return len(parts) < max(1, math.prod(page.chunked)) or any(sum(part) > end for part in parts)
+
+
+def has_huge_parts(page):
+    """Whether a part of a page, which is decoded at once, has more pixels than Pillow allows."""
+    strip = min(page.rowsperstrip, page.imagelength) * page.imagewidth
+    part = page.tilelength * page.tilewidth if page.is_tiled else strip
+    return bool(Image.MAX_IMAGE_PIXELS) and part > 2 * Image.MAX_IMAGE_PIXELS
+
+
 def _unusable(others, series, page, ome):
     """What a TIFF is, in words, if it is neither one grey image nor one of 8-bit colour."""
     if not others:
@@ -136,7 +155,7 @@ def _unusable(others, series, page, ome):
     if FLUORESCENCE.search(ome):
         return "3 channels of fluorescence"
     if page.photometric not in (1, 2, 6):  # greys, of which three make RGB; RGB; YCbCr
-        return f"the pixel format {getattr(page.photometric, 'name', page.photometric)}"
+        return f"the pixel format {name_of_colours(page)}"
     if page.bitspersample != 8 or series.dtype != np.uint8:
         return f"{page.bitspersample}-bit colour"
     return None
@@ -146,21 +165,16 @@ def _check(series, page):
     """Raise an error if an image is too large, of an unknown kind, or not whole in its file."""
     import tifffile
 
-    tile = (page.tilelength or 1) * (page.tilewidth or 1)
     limit = Image.MAX_IMAGE_PIXELS
-    if limit and max(page.imagelength * page.imagewidth, tile) > 2 * limit:
+    if has_huge_parts(page) or (limit and page.imagelength * page.imagewidth > 2 * limit):
         raise Image.DecompressionBombError
     if page.compression != 1 and page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise NotImplementedError(f"it is compressed by method {int(page.compression)}")
     if page.dtype is None:
         raise NotImplementedError(f"it has numbers of {page.bitspersample} bits")
     for one in series.pages:
-        if one is None or len(one.dataoffsets) < math.prod(page.chunked):
+        if one is None or is_cut_short(one) or 0 in one.databytecounts:
             raise ValueError("parts of the image are missing")
-        end = one.parent.filehandle.size
-        for start, count in zip(one.dataoffsets, one.databytecounts, strict=True):
-            if count == 0 or start + count > end:
-                raise ValueError("parts of the image are missing")
 
 
 def _greys(pixels, page):

@@ -2,6 +2,34 @@
 
 from keras import layers
 
+WIDEST = 2048
+"""Most channels of a stage, twice those of the papers: with more, a network takes gigabytes."""
+
+
+def check_sizes(network, widest, **sizes):
+    """Check the arguments of a network before it is built.
+
+    Parameters
+    ----------
+    network : str
+        Its name, for the message.
+    widest : int
+        Channels of its widest stage.
+    **sizes : int
+        Arguments that have to be at least 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them is below 1, or the widest stage has more than `WIDEST` channels.
+    """
+    if min(sizes.values()) < 1 or widest > WIDEST:
+        given = ", ".join(f"{name} {value}" for name, value in sizes.items())
+        raise ValueError(
+            f"A {network} needs sizes of at least 1, and at most {WIDEST} channels in its widest "
+            f"stage, not {given}."
+        )
+
 
 def convolution(x, channels, name, size=3, number=""):
     """Apply a convolution, batch normalisation and ReLU.

@@ -3,7 +3,7 @@
 from keras import Input, Model, layers
 
 from . import encoders
-from .blocks import convolution
+from .blocks import check_sizes, convolution
 from .upsampling import BilinearUpSampling2D
 
 LOW_LEVEL_CHANNELS = 48
@@ -54,14 +54,11 @@ def deeplabv3(
     Raises
     ------
     ValueError
-        If there is no such backbone or output stride, or `width` or `channels` is below 1.
+        If there is no such backbone or output stride; or as in `blocks.check_sizes`.
     InputError
         If `backbone_weights` is missing, damaged, or belongs to another network.
     """
-    if min(width, channels) < 1:
-        raise ValueError(
-            f"A DeepLabv3 needs width and channels of at least 1, not {width} and {channels}."
-        )
+    check_sizes("DeepLabv3", max(width, channels), width=width, channels=channels)
     image = Input((None, None, 3), name="image")
     encoder = encoders.build(backbone, image, output_stride, backbone_weights)
     kind = encoders.ENCODERS[backbone]

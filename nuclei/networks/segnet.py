@@ -2,7 +2,7 @@
 
 from keras import Input, Model, layers
 
-from .blocks import convolutions, nucleus
+from .blocks import check_sizes, convolutions, nucleus
 from .pooling import MaxPooling2DWithIndices, MaxUnpooling2D
 from .upsampling import BilinearUpSampling2D
 
@@ -36,12 +36,9 @@ def segnet(width=64, indices=True, channels=1):
     Raises
     ------
     ValueError
-        If `width` or `channels` is below 1.
+        As in `blocks.check_sizes`.
     """
-    if min(width, channels) < 1:
-        raise ValueError(
-            f"A SegNet needs width and channels of at least 1, not {width} and {channels}."
-        )
+    check_sizes("SegNet", max(8 * width, channels), width=width, channels=channels)
     image = Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(image)
 

@@ -3,7 +3,7 @@
 from keras import Input, Model, layers
 
 from . import encoders
-from .blocks import convolution, convolutions, nucleus
+from .blocks import check_sizes, convolution, convolutions, nucleus
 
 
 def unet(width=64, depth=4, channels=1, encoder=None, encoder_weights=None):
@@ -41,15 +41,12 @@ def unet(width=64, depth=4, channels=1, encoder=None, encoder_weights=None):
     Raises
     ------
     ValueError
-        If `width`, `depth` or `channels` is below 1, or there is no such encoder.
+        As in `blocks.check_sizes`, or if there is no such encoder.
     InputError
         If `encoder_weights` is missing, damaged, or belongs to another network.
     """
-    if min(width, depth, channels) < 1:
-        raise ValueError(
-            "A UNet needs width, depth and channels of at least 1, "
-            f"not {width}, {depth} and {channels}."
-        )
+    widest = max(width * 2 ** min(depth, 32), channels)
+    check_sizes("UNet", widest, width=width, depth=depth, channels=channels)
     if encoder is None:
         image, skips, x = _contracting_path(width, depth)
     else:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..errors import SlideError
+from ..errors import SlideError, reason
 from ..images import SLIDE_SUFFIXES, tiff
 from . import dicom, resolution
 
@@ -108,8 +108,8 @@ class _OpenSlideLevels:
             self._slide = openslide.OpenSlide(self.path)
         except self._error as error:
             raise SlideError(
-                f"{self.path} cannot be opened ({error}): get a fresh copy, or convert it to a "
-                "pyramidal TIFF."
+                f"{self.path} cannot be opened ({reason(error)}): get a fresh copy, or convert it "
+                "to a pyramidal TIFF."
             ) from None
 
     def read(self, level, top, left, height, width):
@@ -119,7 +119,9 @@ class _OpenSlideLevels:
             region = np.asarray(self._slide.read_region(corner, level, (width, height)))
         except self._error as error:
             self._open()  # OpenSlide cannot use a handle after an error
-            raise SlideError(f"{self.path} is damaged ({error}): get a fresh copy.") from None
+            raise SlideError(
+                f"{self.path} is damaged ({reason(error)}): get a fresh copy."
+            ) from None
         image, opacity = region[..., :3], region[..., 3:]
         if opacity.min() < 255:  # areas that were not scanned are transparent: make them white
             image = image + (255 - opacity)  # colours are already multiplied by the opacity
@@ -145,8 +147,8 @@ class _TiffLevels:
             ]
         except Exception as error:  # tifffile raises many kinds
             raise SlideError(
-                f"{path} is not a slide in a known format ({error}): use a format of OpenSlide "
-                "or an 8-bit RGB TIFF."
+                f"{path} is not a slide in a known format ({reason(error)}): use a format of "
+                "OpenSlide or an 8-bit RGB TIFF."
             ) from None
         if count > 1:
             raise SlideError(
@@ -156,13 +158,16 @@ class _TiffLevels:
         if not _is_colour(series, self._file.ome_metadata):
             raise SlideError(
                 f"{path} is {series.dtype} with axes {series.axes} and pixels of the kind "
-                f"{series.keyframe.photometric.name}, not 8-bit colour: save the H&E slide as "
-                "8-bit RGB and try again."
+                f"{tiff.name_of_colours(series.keyframe)}, not 8-bit colour: save the H&E slide "
+                "as 8-bit RGB and try again."
             )
-        pages = [page for page in series.pages if page is not None]
-        parts = [zip(page.dataoffsets, page.databytecounts, strict=True) for page in pages]
-        if max(sum(part) for page in parts for part in page) > path.stat().st_size:
+        pages = [page for level in series.levels for page in level.pages if page is not None]
+        if any(map(tiff.is_cut_short, pages)):
             raise SlideError(f"{path} is cut short: get a fresh copy.")
+        if any(tiff.has_huge_parts(level.keyframe) for level in series.levels):
+            raise SlideError(
+                f"{path} has parts that are too large to open at once: save it in tiles."
+            )
         self._first = series.axes.index("Y")  # 1 if each colour has a plane or a page, else 0
         self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]
@@ -174,7 +179,9 @@ class _TiffLevels:
         try:
             part = self._arrays[level][(slice(None),) * self._first + here]
         except Exception as error:  # each codec raises different exceptions
-            raise SlideError(f"{self.path} is damaged ({error}): get a fresh copy.") from None
+            raise SlideError(
+                f"{self.path} is damaged ({reason(error)}): get a fresh copy."
+            ) from None
         if self._first:
             part = np.moveaxis(part, 0, -1)
         return np.ascontiguousarray(part[..., :3])

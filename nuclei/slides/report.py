@@ -35,6 +35,9 @@ class Report:
     offset: tuple = (0, 0)
 
 
+KINDS = {"tiles": int, "nuclei": int, "problems": dict, "seconds": float | int, "offset": tuple}
+
+
 def read_report(path, settings):
     """Read the report of an earlier run with the same settings.
 
@@ -62,6 +65,8 @@ def read_report(path, settings):
         before = dict(content["settings"])
         content["offset"] = tuple(content.get("offset", (0, 0)))  # lacking in earlier releases
         report = Report(**{field.name: content[field.name] for field in fields(Report)})
+        if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
+            raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is not the report of a slide: remove it.") from None
     check_settings(path, before, settings)

@@ -9,6 +9,10 @@ PLAUSIBLE = 0.03, 2.0
 """Micrometres per pixel at which nuclei can be scanned: from 100x with a fine camera to 5x, where a
 nucleus is three pixels wide. What lies outside is in a wrong unit, or the default of a program."""
 
+LONGEST, LARGEST = 30, 150
+"""Length in cm and area in square cm of the largest slide; the glass of a whole prostate or eye has
+5 x 7.5 cm. What lies above is in a damaged file, and would take more memory than there is."""
+
 UNEQUAL = 0.05
 """Pixels whose width and height differ by a smaller fraction count as square."""
 
@@ -30,7 +34,7 @@ UNITS = {
 """Micrometres per unit of OME-XML. A unit that is no length, such as pixel, says nothing."""
 
 
-def choose(path, given, stated):
+def choose(path, given, stated, size):
     """Choose the resolution of a slide and check it.
 
     Parameters
@@ -41,6 +45,8 @@ def choose(path, given, stated):
         Micrometres per pixel that the user gives. They prevail.
     stated : tuple of float or None
         Micrometres per pixel across and down, from `of_openslide` or `of_tiff`.
+    size : tuple of int
+        Height and width of the finest level in pixels.
 
     Returns
     -------
@@ -50,8 +56,21 @@ def choose(path, given, stated):
     Raises
     ------
     SlideError
-        If the resolution is unknown or implausible, or the pixels are not square.
+        If the resolution is unknown or implausible, the pixels are not square, or the slide would
+        be larger than glass slides are.
     """
+    finest = _choose(path, given, stated)
+    area = math.prod(size) * (finest * 1e-4) ** 2
+    if area > LARGEST or max(size) * finest * 1e-4 > LONGEST:
+        raise SlideError(
+            f"{path} would be {size[1] * finest * 1e-4:,.0f} x {size[0] * finest * 1e-4:,.0f} cm "
+            f"large at {finest:g} um per pixel, as no glass slide is: get a fresh copy, or give "
+            "the right value, as in --mpp 0.25 for a scan at 40x."
+        )
+    return finest
+
+
+def _choose(path, given, stated):
     if given is not None:
         if not _plausible(given):
             raise SlideError(

@@ -55,7 +55,7 @@ class Slide:
         self.path = Path(path)
         self._levels = open_levels(self.path)
         self.offset = self._levels.offset
-        finest = resolution.choose(self.path, mpp, self._levels.stated)
+        finest = resolution.choose(self.path, mpp, self._levels.stated, self._levels.sizes[0])
         self._resolutions = [finest * factor for factor in self._levels.downsamples]
         self._level = _nearest(self._resolutions, MPP)
         level = self._resolutions[self._level]

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from ..atomic import atomic_write
+from ..errors import InputError
 
 
 def write_history(folder, history):
@@ -33,9 +34,20 @@ def read_history(folder):
     -------
     list of dict of str to float or int
         One row per epoch.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
     """
-    with open(Path(folder) / "history.csv", newline="") as file:
-        return [
-            {name: int(x) if x.isdigit() else float(x) for name, x in row.items()}
-            for row in csv.DictReader(file)
-        ]
+    path = Path(folder) / "history.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        return [{name: _number(text) for name, text in row.items()} for row in rows]
+    except (OSError, ValueError, AttributeError, csv.Error):  # a row of another length
+        raise InputError(f"{path} is missing or damaged: restore it or train again.") from None
+
+
+def _number(text):
+    return int(text) if text.isdecimal() else float(text)

@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.segmentation import relabel_sequential
 
-from ...errors import InputError
+from ...errors import InputError, reason
 from . import asap
 from .polygons import draw, ellipse
 from .xml_files import check_any, outline, parse
@@ -64,7 +64,7 @@ def _regions(layer, path):
             vertices = outline(region.iter("Vertex"))
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{path} is not a complete Aperio XML file ({error}): get a fresh copy."
+                f"{path} is not a complete Aperio XML file ({reason(error)}): get a fresh copy."
             ) from None
         if kind in (RECTANGLE, ELLIPSE) and len(vertices) in (2, 4):
             vertices = ellipse(vertices) if kind == ELLIPSE else _rectangle(vertices)

@@ -1,6 +1,6 @@
 """Read ASAP XML, which the viewer of Radboudumc writes, into a label image."""
 
-from ...errors import InputError
+from ...errors import InputError, reason
 from .polygons import draw
 from .xml_files import check_any, outline
 
@@ -29,7 +29,7 @@ def labels(root, path, shape):
         outlines = [outline(_in_order(area)) for area in areas]
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{path} is not a complete ASAP XML file ({error}): get a fresh copy."
+            f"{path} is not a complete ASAP XML file ({reason(error)}): get a fresh copy."
         ) from None
     return check_any(draw(outlines, shape), path)
 

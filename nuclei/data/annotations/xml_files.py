@@ -6,7 +6,7 @@ import defusedxml.ElementTree
 import numpy as np
 from defusedxml import DefusedXmlException
 
-from ...errors import InputError
+from ...errors import InputError, reason
 
 
 def parse(path):
@@ -37,7 +37,7 @@ def parse(path):
         raise InputError(f"{path} defines entities, which is unsafe: remove its DTD.") from None
     except (ParseError, OSError, ValueError, LookupError) as error:
         raise InputError(
-            f"{path} is not a complete Aperio XML or ASAP XML file ({error}): get a fresh copy."
+            f"{path} is not a complete Aperio XML or ASAP XML file ({reason(error)}): get a fresh copy."
         ) from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
