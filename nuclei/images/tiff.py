@@ -23,6 +23,15 @@ _BITS, _SAMPLES = 258, 277
 _FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
 
 
+def start(path):
+    """The first bytes of a file, given as its path or opened."""
+    if hasattr(path, "seek"):
+        path.seek(0)
+        return path.read(8)
+    with open(path, "rb") as file:
+        return file.read(8)
+
+
 def is_beyond_pillow(image, path):
     """Return whether a TIFF that Pillow opened is not in good hands there.
 
@@ -47,8 +56,8 @@ def is_beyond_pillow(image, path):
     if not getattr(image, "is_animated", False):
         return False
     try:
-        with _open(path) as file:
-            series = _largest(file)
+        with open_tiff(path) as file:
+            series = largest(file)
             return series.keyframe.index != 0 or series.size > series.keyframe.size
     except Exception:  # pages after the first that cannot be read
         return False
@@ -82,8 +91,8 @@ def decode(path):
         tifffile raises many kinds. `DecompressionBombError` of Pillow if the image has more pixels
         than Pillow allows; NotImplementedError if it is whole, but of a kind that is not known.
     """
-    with _open(path) as file:
-        series = _largest(file)
+    with open_tiff(path) as file:
+        series = largest(file)
         page = series.keyframe
         sizes = zip(series.axes, series.shape, strict=True)
         others = {axis: size for axis, size in sizes if axis not in "YX" and size > 1}
@@ -100,16 +109,17 @@ def decode(path):
         return _colours(np.moveaxis(pixels, channel, -1), page), "8-bit colour", turn
 
 
-def _open(path):
+def open_tiff(path):
+    """Open a TIFF, without messages on the terminal; its errors are raised."""
     import tifffile  # not at the top, because most images do without it
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its errors are raised too
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     if hasattr(path, "seek"):
         path.seek(0)
     return tifffile.TiffFile(path)
 
 
-def _largest(file):
+def largest(file):
     """The image with most pixels, which is the first of equals."""
 
     def pixels(series):

@@ -5,9 +5,7 @@ import csv
 import numpy as np
 
 from ..data.stains import STAINS, optical_density
-
-MPP = 0.25
-"""Micrometres per pixel at 40x, as in MoNuSeg."""
+from ..images.resolution import MPP
 
 COLUMNS = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
 
