@@ -12,9 +12,10 @@ import warnings
 
 from tqdm import tqdm
 
-from .atomic import atomic_write, expand, explain_write_errors
+from .atomic import expand, explain_write_errors
 from .errors import InputError, SlideError
-from .images import read_rgb, write_png
+from .images import read_mpp
+from .images.resolution import PLAUSIBLE, is_plausible
 from .prediction.confidence import MIN_SCORE
 from .quiet import check_output, silence_native_stderr, steady_streams
 
@@ -119,39 +120,41 @@ def _predict_slide(options, path):
 
 def _predict_images(options, images):
     """Find the nuclei of images that fit into memory; return how many could not be read."""
-    import tifffile
-
-    from .prediction import instances, results, windows
-    from .prediction.overlay import outline
+    from .prediction import artefacts, results
+    from .prediction.image import predict_image
 
     model, failures = _load(options.model), 0
     nested = sys.stderr.isatty()  # nested bars need a terminal
     for path in tqdm(images, desc="Predicting", unit="image"):
         try:
-            image = read_rgb(path)
-            maps = windows.predict_maps(model, image, augment=options.augment, progress=nested)
+            mpp = options.mpp or read_mpp(path)
+            found = predict_image(
+                model,
+                path,
+                mpp,
+                threshold=options.threshold,
+                augment=options.augment,
+                progress=nested,
+            )
         except InputError as error:
             tqdm.write(str(error), file=sys.stderr)
             failures += 1
             continue
-        # A file that cannot be written ends the run, because the next file would fail too. The mask
-        # is written last: if it exists, the other files of the image do too.
-        probability = maps[..., 0]
-        mask = probability >= options.threshold
-        if options.probability:
-            with atomic_write(options.out / f"{path.stem}_probability.tif") as temporary:
-                tifffile.imwrite(temporary, probability, compression="zlib")
-        nuclei = mask
-        if options.instances:
-            nuclei, scores = instances.separate(
-                maps, options.threshold, min_score=options.min_score
-            )
-            settings = _settings(options, path) if options.anndata else None
-            stem = os.path.join(options.out, path.stem)
-            results.write(stem, nuclei, scores, image, options.measures, settings)
-        if options.overlay:
-            write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
-        write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
+        if mpp and not options.mpp:
+            tqdm.write(f"{path} has {mpp:.4g} um per pixel, as its file says.")
+        if notice := artefacts.notice(path, found.excluded.mean()):
+            tqdm.write(notice, file=sys.stderr)
+        # A file that cannot be written ends the run, because the next file would fail too.
+        results.write(
+            found,
+            options.out,
+            path.stem,
+            probability=options.probability,
+            overlay=options.overlay,
+            instances=options.instances,
+            choice=options.measures,
+            settings=_settings(options, path) if options.anndata else None,
+        )
     print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")
     return failures
 
@@ -219,7 +222,7 @@ def _parser():
     command = commands.add_parser("download", help=text, description=text)
     command.set_defaults(command=_download)
 
-    text = "Find the nuclei in H&E images, at 40x (about 0.25 um per pixel), and in whole slides."
+    text = "Find the nuclei in H&E images and in whole slides."
     more = (
         " For each image <stem>.* it writes <stem>_mask.png: 255 in nuclei, 0 elsewhere. For a "
         "slide it writes <stem>.zarr (probabilities and labels, OME-NGFF), <stem>.geojson, "
@@ -250,10 +253,11 @@ def _parser():
     command.add_argument("--threshold", metavar="P", type=probability, default=0.5, help=text)
     text = "separate nuclei with a lower score are left out; 0 keeps all (default: %(default)s)"
     command.add_argument("--min-score", metavar="P", type=probability, default=MIN_SCORE, help=text)
-    text = "micrometres per pixel of a slide, if the file lacks them or is wrong"
-    command.add_argument("--mpp", metavar="UM", type=positive(float), help=text)
+    text = "micrometres per pixel, if the file lacks them or is wrong; an image that does not say "
+    text += "them is taken to have 0.25"
+    command.add_argument("--mpp", metavar="UM", type=micrometres, help=text)
     text = "number of processes for a slide, which share the cores (default: %(default)s)"
-    command.add_argument("--workers", metavar="N", type=positive(int), default=1, help=text)
+    command.add_argument("--workers", metavar="N", type=whole, default=1, help=text)
     text = "address of a Dask scheduler whose workers predict slides, e.g. tcp://10.0.0.1:8786"
     command.add_argument("--scheduler", metavar="ADDRESS", help=text)
 
@@ -276,15 +280,21 @@ def probability(text):
     raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
 
 
-def positive(kind):
-    """Return a function that parses positive numbers; `kind` is int or float."""
+def micrometres(text):
+    """Parse a plausible number of micrometres per pixel."""
+    if is_plausible(float(text)):
+        return float(text)
+    low, high = PLAUSIBLE
+    raise argparse.ArgumentTypeError(
+        f"{text} um per pixel is not between {low:g} and {high:g}: a scan at 40x has 0.25"
+    )
 
-    def number(text):
-        if 0 < kind(text) < float("inf"):
-            return kind(text)
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
 
-    return number
+def whole(text):
+    """Parse a whole number above 0."""
+    if int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not above 0")
 
 
 if __name__ == "__main__":

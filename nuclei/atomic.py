@@ -29,12 +29,13 @@ def expand(path):
     Parameters
     ----------
     path : str or Path
+        A file object, which has no path, is returned as it is.
 
     Returns
     -------
     Path
     """
-    return Path(os.path.expanduser(path))
+    return path if hasattr(path, "read") else Path(os.path.expanduser(path))
 
 
 @contextmanager

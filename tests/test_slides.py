@@ -8,6 +8,7 @@ from sentences import is_one_sentence
 from slide_files import GLASS, WHOLE_SLIDE, aperio, dicom, dicom_slide, leica, tissue
 
 from nuclei.errors import SlideError
+from nuclei.images.resolution import of_tiff
 from nuclei.slides import files, readers, resolution
 from nuclei.slides.dicom import read_instance
 from nuclei.slides.pyramid import write_pyramid
@@ -187,11 +188,11 @@ class TestResolution:
         text = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image><Pixels '
         text += f'SizeX="9" SizeY="5" PhysicalSizeX="{value}"/></Image></OME>'
         with tifffile.TiffFile(tiff(tmp_path / "a.tif", np.zeros((5, 9, 3), np.uint8))) as file:
-            assert resolution.of_tiff(file.pages.first, text, (5, 9)) is None
+            assert of_tiff(file.pages.first, text, (5, 9)) is None
         with tifffile.TiffFile(
             tiff(tmp_path / "a.tif", np.zeros((5, 9, 3), np.uint8), 0.5, 0.5)
         ) as file:
-            found = resolution.of_tiff(file.pages.first, text, (5, 9))
+            found = of_tiff(file.pages.first, text, (5, 9))
             assert found == pytest.approx((0.5, 0.5))
         said = {"openslide.mpp-x": value, "openslide.mpp-y": value}
         assert resolution.of_openslide(said) is None
@@ -202,7 +203,7 @@ class TestResolution:
             tiff(tmp_path / "a.tif", np.zeros((5, 9, 3), np.uint8), 0.5, 0.5)
         ) as file:
             for text in ("<OME>", "", None, "<!DOCTYPE a [<!ENTITY b 'c'>]><OME>&b;</OME>"):
-                found = resolution.of_tiff(file.pages.first, text, (5, 9))
+                found = of_tiff(file.pages.first, text, (5, 9))
                 assert found == pytest.approx((0.5, 0.5))
 
     def test_that_of_the_largest_image_counts(self, tmp_path, image):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .. import ROOT
+from ..atomic import expand
 from ..errors import InputError
 from . import monuseg_files, synthetic
 from .dataset import Sample, read_sample
@@ -106,7 +107,7 @@ def find():
         The folder in `$MONUSEG_DIR` if it is set, else `data/MoNuSeg` if it exists, else None.
     """
     if named := os.environ.get("MONUSEG_DIR"):
-        return Path(named).expanduser()
+        return expand(named)
     return FOLDER if FOLDER.exists() else None
 
 
@@ -118,7 +119,7 @@ def load(split, folder=None, extra=False):
     split : {"train", "val", "trainval", "test"}
         See `SPLITS`. Train on "train" and validate on "val": "trainval" holds both.
     folder : str or Path, optional
-        The data set, in any layout that `monuseg_files.index` reads. By default the folder from
+        The data set, in any layout that `monuseg_files.index` reads; see `atomic.expand`. By default the folder from
         `find`; if that is None, synthetic tissue is returned and a sentence printed.
     extra : bool
         Add to train and trainval the 7 images of the training archive beyond the canonical 30.
@@ -135,7 +136,7 @@ def load(split, folder=None, extra=False):
         a mask of another size, or if a file cannot be read.
     """
     wanted = patients(split, extra)
-    source = find() if folder is None else Path(folder)
+    source = find() if folder is None else expand(folder)
     if source is None:
         print(
             f"MoNuSeg was not found, so the {split} images are synthetic tissue: "

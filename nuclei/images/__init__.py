@@ -1,12 +1,14 @@
 """Read and write images and masks, and find the image files and slides in folders.
 
 `decode` reads every file, with `tiff` and `png` for what Pillow refuses. `colour` makes images of
-it, `masks` makes masks and labels, `classes` tells the two apart. `files` finds and writes files.
+it, `masks` makes masks and labels, `classes` tells the two apart.
+`resolution` knows micrometres per pixel. `files` finds and writes files.
 """
 
 from .colour import read_rgb
 from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, write_png
 from .masks import read_grey, read_labels, read_mask
+from .resolution import read_mpp
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -15,6 +17,7 @@ __all__ = [
     "read_grey",
     "read_labels",
     "read_mask",
+    "read_mpp",
     "read_rgb",
     "write_png",
 ]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..atomic import expand
 from ..errors import InputError, reason
 from . import png, tiff
 
@@ -39,6 +40,7 @@ def decode(path):
     Parameters
     ----------
     path : str, Path or binary file object
+        See `atomic.expand`.
 
     Returns
     -------
@@ -49,6 +51,7 @@ def decode(path):
     InputError
         If the file is missing, damaged, not an image, or too large.
     """
+    path = expand(path)
     try:
         return _decode(path)
     except InputError:
@@ -60,7 +63,7 @@ def decode(path):
     except PermissionError:
         raise InputError(f"{path} cannot be read: change its permissions.") from None
     except UnidentifiedImageError:
-        if _start(path).startswith(_KNOWN):
+        if tiff.start(path).startswith(_KNOWN):
             raise InputError(
                 f"{path} is damaged, cut short or of an unknown kind: get a fresh copy, or save it "
                 "as 8-bit PNG."
@@ -95,7 +98,7 @@ def _with_pillow(path):
     try:
         opened = Image.open(path)
     except UnidentifiedImageError:
-        if not _start(path).startswith(tiff.STARTS):
+        if not tiff.start(path).startswith(tiff.STARTS):
             raise
         return _with_tifffile(path)
     with opened as image:
@@ -114,15 +117,6 @@ def _with_pillow(path):
             image = image.convert("LA")
         pixels = np.asarray(image) if image.mode in _USABLE else None
     return Picture(_turned(pixels, turn), words)
-
-
-def _start(path):
-    """The first bytes of a file."""
-    if hasattr(path, "seek"):
-        path.seek(0)
-        return path.read(8)
-    with open(path, "rb") as file:
-        return file.read(8)
 
 
 def _with_tifffile(path):

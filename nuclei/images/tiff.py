@@ -25,6 +25,15 @@ ORIENTATION = 274
 _BITS, _SAMPLES = 258, 277
 
 
+def start(path):
+    """The first bytes of a file, given as its path or opened."""
+    if hasattr(path, "seek"):
+        path.seek(0)
+        return path.read(8)
+    with open(path, "rb") as file:
+        return file.read(8)
+
+
 def is_beyond_pillow(image, path):
     """Return whether a TIFF that Pillow opened is not in good hands there.
 

@@ -1,5 +1,5 @@
 """Predict an image with a model: probability maps, nuclei, measures and outlines.
 
-The settings of the watershed are constants in `instances`, those of the windows in `windows`, and the
-score of objects is in `confidence`.
+`image.predict_image` does it all. The settings of the watershed are constants in `instances`, the
+score of objects is in `confidence`, what is no tissue in `artefacts`, and windows in `windows`.
 """

@@ -5,10 +5,8 @@ import csv
 import numpy as np
 
 from ..data.stains import STAINS, optical_density
+from ..images.resolution import MPP
 from . import neighbours, shapes
-
-MPP = 0.25
-"""Micrometres per pixel at 40x, as in MoNuSeg."""
 
 BASIC = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
 BASIC += ("score",)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic import explain_write_errors
 from ..errors import SlideError
-from ..prediction import instances, windows
+from ..prediction import artefacts, windows
 from ..prediction.test_time_augmentation import test_time_augmentation
 from . import ome_zarr, rle, tile_nuclei
 from .job import load_model, open_slide
@@ -49,10 +49,13 @@ def find(job, tile):
         return 0, str(error)
     maps = _predict(job, image)
     core, window = job.grid.core(tile), job.grid.window(tile)
-    _write_maps(job, core, _part(maps, job, tile, core))
     # Remove the mirrored pixels beyond the border of the slide.
-    maps, image = _part(maps, job, tile, window), _part(image, job, tile, window)
-    labels, scores = instances.separate(maps, job.threshold, min_score=job.min_score)
+    view = job.grid.view(tile)
+    maps, image = _part(maps, view, window), _part(image, view, window)
+    labels, scores, _ = artefacts.nuclei_in_tissue(
+        maps, image, slide.mpp, job.threshold, job.min_score
+    )
+    _write_maps(job, core, _part(maps, window, core))
     nuclei = tile_nuclei.describe(labels, scores, image, slide.mpp, window, core, job.measures)
     tile_nuclei.save(file, nuclei)
     return len(nuclei.points), None
@@ -97,11 +100,11 @@ def _predict(job, image):
     return test_time_augmentation(predicted, image, job.augment)
 
 
-def _part(pixels, job, tile, place):
-    """Cut an area of the slide (top, left, height, width) out of the view of a tile."""
-    top, left, *_ = job.grid.view(tile)
-    y, x, height, width = place
-    return pixels[y - top : y - top + height, x - left : x - left + width]
+def _part(pixels, place, wanted):
+    """Cut an area out of the pixels of another; both are top, left, height and width."""
+    y, x, height, width = wanted
+    top, left = y - place[0], x - place[1]
+    return pixels[top : top + height, left : left + width]
 
 
 def _write_maps(job, core, maps):

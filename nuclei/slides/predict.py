@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from pathlib import Path
 
-from ..atomic import atomic_write, explain_write_errors, locked
+from ..atomic import atomic_write, expand, explain_write_errors, locked
 from ..prediction.confidence import MIN_SCORE
 from ..quiet import silence_native_stderr
 from . import dask_cluster, export, ome_zarr
@@ -51,7 +51,8 @@ def predict(
     slide : str or Path
         As for `slide.Slide`.
     out : str or Path
-        Folder of the results. All workers need access to it, and to the slide, under the same path.
+        Folder of the results, see `atomic.expand`. All workers need access to it, and to the
+        slide, under the same path.
     mpp : float, optional
         Micrometres per pixel of the slide's finest level, if the file lacks them or is wrong.
     threshold : float
@@ -78,7 +79,7 @@ def predict(
         If the slide or the model cannot be read, a result cannot be written, another run is
         writing the same files, or the files come from a run with other settings.
     """
-    slide, out = Path(slide).resolve(), Path(out).resolve()
+    slide, out = expand(slide).resolve(), expand(out).resolve()
     stem = out / slide.stem
     opened = Slide(slide, mpp)
     model, weights = _identify(model)

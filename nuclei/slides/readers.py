@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import SlideError, reason
 from ..images import SLIDE_SUFFIXES, tiff
+from ..images.resolution import of_tiff
 from . import dicom, resolution
 
 LARGE = 64_000_000
@@ -172,7 +173,7 @@ class _TiffLevels:
         self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]
         ome = self._file.ome_metadata
-        self.stated = resolution.of_tiff(series.keyframe, ome, self.sizes[0])
+        self.stated = of_tiff(series.keyframe, ome, self.sizes[0])
 
     def read(self, level, top, left, height, width):
         here = slice(top, top + height), slice(left, left + width)

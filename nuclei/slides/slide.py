@@ -1,19 +1,16 @@
 """Read any part of a slide at the resolution that the networks were trained at."""
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from ..atomic import expand
 from ..errors import SlideError
-from ..prediction.measures import MPP
+from ..images.resolution import MPP, predicted_at
 from . import resolution
 from .readers import open_levels
-
-SIMILAR = 0.05
-"""Levels whose resolution differs by a smaller fraction are not scaled: it would only blur them."""
 
 OVERVIEW = 8.0
 """Micrometres per pixel of the overview: a nucleus is about one pixel, a tile 32 x 32 pixels."""
@@ -52,15 +49,14 @@ class Slide:
     """
 
     def __init__(self, path, mpp=None):
-        self.path = Path(path)
+        self.path = expand(path)
         self._levels = open_levels(self.path)
         self.offset = self._levels.offset
         finest = resolution.choose(self.path, mpp, self._levels.stated, self._levels.sizes[0])
         self._resolutions = [finest * factor for factor in self._levels.downsamples]
         self._level = _nearest(self._resolutions, MPP)
         level = self._resolutions[self._level]
-        similar = abs(level / MPP - 1) < SIMILAR
-        self.mpp = level if similar else MPP
+        self.mpp = predicted_at(level)
         self.scale = self.mpp / finest
         self._step = self.mpp / level
         self.shape = tuple(max(1, int(n / self._step)) for n in self._levels.sizes[self._level])

@@ -1,19 +1,20 @@
 """Find the tissue on a slide."""
 
+import sys
+
 import cv2
 import numpy as np
 
+from ..prediction import artefacts
 from .tiles import TileGrid
-
-TISSUE = 0.04
-"""Tissue is where the optical densities of two colour channels differ by more; glass is grey."""
 
 
 def find_tissue(image):
     """Separate tissue from glass by colour.
 
-    Stained tissue is coloured; glass, dust and the dark rim of a scan are grey. Unlike Otsu's
-    method, the threshold does not depend on how much of the slide is tissue.
+    Stained tissue is coloured; glass, dust and the dark rim of a scan are grey, and ink of pens has
+    other colours. Unlike Otsu's method, the threshold does not depend on how much of the slide is
+    tissue.
 
     Parameters
     ----------
@@ -25,16 +26,22 @@ def find_tissue(image):
     ndarray of bool, shape (H, W)
         True in tissue and one pixel around it. Specks of fewer than 12 pixels are left out.
     """
-    density = -np.log((cv2.GaussianBlur(image, (0, 0), 1).astype(np.float32) + 1) / 256)
-    coloured = density.max(axis=-1) - density.min(axis=-1) > TISSUE
-    count, pieces, statistics, _ = cv2.connectedComponentsWithStats(coloured.astype(np.uint8))
+    density = artefacts.smooth_density(image)
+    tissue = artefacts.is_stained(density) & ~_ink(density)
+    _, pieces, statistics, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
     large = statistics[:, cv2.CC_STAT_AREA] >= min(12, image.shape[0] * image.shape[1] / 4)
     large[0] = False
     return cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
+def _ink(density):
+    """Ink and black areas in an overview, and two pixels around them, where they mix with glass."""
+    ink = (artefacts.ink(density) >= 1).astype(np.uint8)
+    return cv2.dilate(ink, np.ones((5, 5), np.uint8)) > 0
+
+
 def tissue_tiles(slide):
-    """List the tiles with tissue.
+    """List the tiles with tissue; say so if much of the slide is ink or black.
 
     Parameters
     ----------
@@ -47,6 +54,9 @@ def tissue_tiles(slide):
         reported and not silently skipped.
     """
     image, readable = slide.overview()
+    ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
+    if notice := artefacts.notice(slide.path, ink.mean()):
+        print(notice, file=sys.stderr)
     tissue = find_tissue(image) | ~readable
     grid = TileGrid(slide.shape)
     steps = slide.shape[0] / tissue.shape[0], slide.shape[1] / tissue.shape[1]

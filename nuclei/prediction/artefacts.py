@@ -1,0 +1,208 @@
+"""What cannot be a nucleus: ink of pens, black borders, glass, and objects that are too large.
+
+Colours are judged as optical densities, smoothed over a few micrometres, so that a single pixel
+decides nothing. `experiments/artefacts.py` measures how far MoNuSeg is from each limit.
+"""
+
+import cv2
+import numpy as np
+
+from ..data.stains import optical_density
+from . import confidence, instances
+
+LARGEST = 640
+"""Area in um2 above which an object is no nucleus, and from which a spot of ink can be a stroke: 28
+um across. It is twice that of the largest annotated nucleus in trainval of MoNuSeg, 322 um2."""
+
+INK_MPP, GLASS_MPP = 2.0, 8.0
+"""Micrometres per pixel at which ink and glass are looked for."""
+
+BLACK, BLUE, GREEN, RED = 1.8, 0.9, 0.3, 1.2
+"""Limits of `ink`. In trainval of MoNuSeg, nuclei reach 1.47, 0.51, 0.00 and 0.82."""
+
+WORN = 0.8
+"""Share of a limit from which colour belongs to the ink that it touches, as in uneven strokes."""
+
+STAINED = 0.04
+"""Stained tissue is where the optical densities of two channels differ by more; glass is grey."""
+
+NOTABLE = 0.05
+"""Share of an image that is left out, above which it is said."""
+
+
+def smooth_density(image):
+    """Optical density of an image, smoothed over a pixel.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB, at `INK_MPP` or `GLASS_MPP`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W, 3)
+    """
+    return optical_density(cv2.GaussianBlur(image, (0, 0), 1))
+
+
+def ink(density):
+    """Compare the colours of an image with those of ink.
+
+    Haematoxylin and eosin absorb green most. Ink of pens absorbs other colours more: blue ink
+    absorbs red far more than blue, green ink red more than green, red ink blue far more than red.
+    Black ink, and black areas, absorb all.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (H, W, 3)
+        From `smooth_density`.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        How far the limit of one of the four colours is reached: from 1 up it is ink.
+    """
+    red, green, blue = cv2.split(density)
+    shares = (
+        np.minimum(np.minimum(red, green), blue) / BLACK,
+        (red - blue) / BLUE,
+        (red - green) / GREEN,
+        (blue - red) / RED,
+    )
+    return np.maximum.reduce(shares)
+
+
+def is_stained(density):
+    """Find stained tissue by its colour; glass, dust and the dark rim of a scan are grey.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (H, W, 3)
+        From `smooth_density`.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True also for coloured ink.
+    """
+    red, green, blue = cv2.split(density)
+    highest = np.maximum(np.maximum(red, green), blue)
+    return highest - np.minimum(np.minimum(red, green), blue) > STAINED
+
+
+def find_ink(image, mpp):
+    """Find strokes of pens, black borders and other black areas.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float
+        Micrometres per pixel.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True in ink and 4 um around it. Spots that are no larger than a nucleus can be, `LARGEST`,
+        are left out, unless they fill a quarter of the image.
+    """
+    strength = ink(smooth_density(_shrunk(image, mpp, INK_MPP)))
+    certain = strength >= 1
+    if not certain.any():
+        return np.zeros(image.shape[:2], bool)
+    count, pieces = cv2.connectedComponents((strength >= WORN).astype(np.uint8))
+    sizes = np.bincount(pieces[certain], minlength=count)
+    large = sizes >= min(LARGEST / INK_MPP**2, certain.size / 4)
+    return _enlarged(cv2.dilate(large[pieces].astype(np.uint8), np.ones((5, 5))), image)
+
+
+def find_glass(image, mpp):
+    """Find areas without stain, in which dust can look like nuclei.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float
+        Micrometres per pixel.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True where nothing within about 16 um is stained. An image that has no colours at all says
+        nothing about stain: False everywhere.
+    """
+    red, green, blue = np.moveaxis(image, -1, 0)
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return np.zeros(image.shape[:2], bool)
+    stained = is_stained(smooth_density(_shrunk(image, mpp, GLASS_MPP))).astype(np.uint8)
+    return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
+
+
+def nuclei_in_tissue(maps, image, mpp, threshold=0.5, min_score=confidence.MIN_SCORE):
+    """Separate the nuclei of an image, without what cannot be one.
+
+    Parameters
+    ----------
+    maps : ndarray of float32, shape (H, W, C)
+        From `windows.predict_maps`; set to 0 where there can be no nuclei.
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB, at about 0.25 um per pixel.
+    mpp : float
+        Micrometres per pixel.
+    threshold : float
+        A pixel belongs to a nucleus from this probability up.
+    min_score : float
+        Nuclei with a lower score are left out; 0 keeps all.
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (H, W)
+    scores : ndarray of float64, shape (N,)
+        Both as from `instances.separate`.
+    excluded : ndarray of bool, shape (H, W)
+        True in ink, and in objects that are too large.
+    """
+    excluded = find_ink(image, mpp)
+    maps[excluded | find_glass(image, mpp)] = 0
+    labels, scores = instances.separate(maps, threshold, min_score=min_score)
+    small = np.bincount(labels.ravel()) <= LARGEST / mpp**2
+    small[0] = True
+    if small.all():
+        return labels, scores, excluded
+    large = ~small[labels]
+    maps[large] = 0
+    scores = scores[small[1:]]
+    small[0] = False
+    labels = np.where(small, np.cumsum(small), 0).astype(np.int32)[labels]
+    return labels, scores, excluded | large
+
+
+def notice(name, share):
+    """Say that a considerable part of an image was left out.
+
+    Parameters
+    ----------
+    name : str or Path
+    share : float
+        0 to 1.
+
+    Returns
+    -------
+    str or None
+        None if the share is small.
+    """
+    if share <= NOTABLE:
+        return None
+    return f"{name}: {share:.0%} was left out, as ink, black or too large for nuclei."
+
+
+def _shrunk(image, mpp, wanted):
+    """Reduce an image to a resolution; finer than its own it is left as it is."""
+    factor = min(1, mpp / wanted)
+    size = [max(1, round(length * factor)) for length in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _enlarged(mask, image):
+    return cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0

@@ -1,0 +1,155 @@
+"""Find the nuclei of an image of any resolution: the one function to call for plain images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage.measure import label
+
+from ..errors import InputError
+from ..images import read_mpp, read_rgb, resolution
+from . import artefacts, confidence, windows
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The nuclei of an image, in its own pixels.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float
+        Micrometres per pixel of the image.
+    probability : ndarray of float32, shape (H, W)
+        In [0, 1]; 0 where there can be no nuclei.
+    mask : ndarray of bool, shape (H, W)
+        True inside nuclei.
+    labels : ndarray of int32, shape (H, W)
+        0 = background, 1..N = one nucleus each, connected.
+    scores : ndarray of float64, shape (N,)
+        How likely each of them is a nucleus, 0 to 1; see `confidence`.
+    excluded : ndarray of bool, shape (H, W)
+        True in ink, black areas and objects that are too large, where there can be no nuclei.
+    """
+
+    image: np.ndarray
+    mpp: float
+    probability: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    excluded: np.ndarray
+
+
+def predict_image(
+    model,
+    image,
+    mpp=None,
+    *,
+    threshold=0.5,
+    min_score=confidence.MIN_SCORE,
+    augment=False,
+    progress=False,
+):
+    """Find the nuclei of an image.
+
+    The networks were trained at 0.25 um per pixel. An image of another resolution is scaled to it
+    for the prediction, and the result is scaled back, unless the two differ by less than 5%.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `windows.predict_maps`.
+    image : str, Path or ndarray of uint8, shape (H, W, 3)
+        A file, as for `images.read_rgb`, or RGB.
+    mpp : float, optional
+        Micrometres per pixel of the image. By default those in its file, see `images.read_mpp`, or
+        0.25 if they are unknown.
+    threshold : float
+        A pixel belongs to a nucleus from this probability up.
+    min_score : float
+        Nuclei with a lower score are left out; 0 keeps all.
+    augment, progress : bool
+        As for `windows.predict_maps`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, the image is not 8-bit RGB or becomes too large, its pixels are
+        not square, or `mpp` is implausible.
+
+    Examples
+    --------
+    >>> found = predict_image(model, "my_tissue.png", mpp=0.5)  # doctest: +SKIP
+    >>> found.labels.max()  # number of nuclei  # doctest: +SKIP
+    """
+    name = "The image"
+    if isinstance(image, (str, Path)):
+        name, image = image, read_rgb(image)
+        mpp = read_mpp(name) if mpp is None else mpp
+    mpp = resolution.MPP if mpp is None else resolution.check(name, mpp)
+    image = np.asarray(image)
+    scaled, used = _scaled(image, mpp, name)
+    maps = windows.predict_maps(model, scaled, augment=augment, progress=progress)
+    labels, scores, excluded = artefacts.nuclei_in_tissue(maps, scaled, used, threshold, min_score)
+    probability = np.ascontiguousarray(maps[..., 0])
+    if scaled is not image:
+        probability = _resize(probability, image.shape[:2])
+        labels, excluded = (_nearest(one, image.shape[:2]) for one in (labels, excluded))
+        labels, kept = _connected(labels)
+        scores = scores[kept - 1]
+    mask = probability >= threshold
+    return Prediction(image, mpp, probability, mask, labels, scores, excluded)
+
+
+def _scaled(image, mpp, name):
+    """The image at the resolution at which it is predicted, and that resolution."""
+    used = resolution.predicted_at(mpp)
+    if used == mpp or image.ndim != 3 or not image.size:  # what is no image is refused later
+        return image, used
+    shape = [max(1, round(length * mpp / used)) for length in image.shape[:2]]
+    if (limit := Image.MAX_IMAGE_PIXELS) and shape[0] * shape[1] > 2 * limit:
+        raise InputError(
+            f"{name} has {shape[1]} x {shape[0]} pixels at {used:g} um per pixel, which is too "
+            "large: cut it into smaller images, or save it as a pyramidal TIFF."
+        )
+    return _resize(image, shape), used
+
+
+def _resize(pixels, shape):
+    """Scale RGB or numbers; as in slides, pixels are averaged if they become fewer."""
+    scaled = Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(scaled)
+
+
+def _nearest(pixels, shape):
+    """Scale labels or a mask: each pixel gets the value that lies at its centre."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(shape, pixels.shape, strict=True)
+    )
+    return pixels[rows[:, None], columns]
+
+
+def _connected(labels):
+    """Keep the largest piece of each nucleus, and number the nuclei anew from 1.
+
+    A nucleus that was thin somewhere can fall into pieces when it is scaled. Returns the labels
+    and, for each new number, the old one.
+    """
+    pieces = label(labels, connectivity=1)
+    areas = np.bincount(pieces.ravel())
+    owners = np.zeros(len(areas), np.int32)
+    owners[pieces] = labels
+    largest = np.zeros(labels.max() + 1, np.int64)
+    by_area = np.argsort(areas, kind="stable")
+    largest[owners[by_area]] = by_area  # the last one counts
+    kept = largest[owners] == np.arange(len(owners))
+    kept[0] = False
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[pieces], owners[kept]
