@@ -103,6 +103,7 @@ def test_geojson_is_what_qupath_opens(tissue):
         assert ring[0] == ring[-1] and len(ring) >= 4
         properties = feature["properties"]
         assert properties["objectType"] == "detection"
+        assert set(properties["classification"]) == {"name", "color"}  # QuPath 0.4 needs both
         assert properties["measurements"]["area_um2"] == pytest.approx(row["area_um2"])
 
 

@@ -22,6 +22,7 @@ from slide_files import aperio, dicom_slide, leica, painted, tissue
 from nuclei import ROOT, modelzoo, networks
 from nuclei.__main__ import main
 from nuclei.atomic import locked
+from nuclei.data import annotations
 from nuclei.errors import InputError
 from nuclei.prediction import instances, windows
 from nuclei.slides import find, ome_zarr
@@ -135,7 +136,7 @@ class TestResults:
         assert nuclei["image-label"]["source"] == {"image": "../../"}
         assert [axis["name"] for axis in nuclei["multiscales"][0]["axes"]] == ["y", "x"]
 
-    def test_outlines_and_tables_agree_with_the_labels(self, undisturbed):
+    def test_outlines_and_tables_agree_with_the_labels(self, undisturbed, tmp_path):
         found = undisturbed["labels"][0]
         features = json.loads(undisturbed["geojson"])["features"]
         table = undisturbed["parquet"]
@@ -150,6 +151,8 @@ class TestResults:
         for feature, number, polygon in zip(features, numbers, polygons, strict=True):
             assert feature["properties"]["measurements"]["label"] == number
             assert shapely.geometry.shape(feature["geometry"]).equals(polygon)
+        back = annotations.read(tmp_path / "undisturbed" / "slide.geojson", found.shape)
+        assert (back == found).mean() > 0.9999  # where two tiles meet, either may lie above
         x, y = (np.rint(4 * table[name].to_numpy() - 0.5).astype(int) for name in ("x_um", "y_um"))
         assert (found[y, x] == numbers).mean() > 0.97  # the centre of a crescent lies outside it
 
@@ -164,6 +167,9 @@ class TestResults:
         rows, columns = (np.flatnonzero(labels[:600, :600].any(axis=a)) for a in (1, 0))
         expected = [2 * n for n in (columns[0], rows[0], columns[-1], rows[-1])]
         np.testing.assert_allclose(box, expected, atol=6)
+        back = annotations.read(tmp_path / "out" / "slide.geojson", (1200, 1200))
+        same = found["labels"][0].repeat(2, axis=0).repeat(2, axis=1) == back
+        assert same.mean() > 0.99
 
     def test_positions_are_relative_to_the_scanned_part_as_in_qupath(
         self, undisturbed, red, tmp_path, labels

@@ -114,7 +114,8 @@ def feature(ring, row):
         "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]},
         "properties": {
             "objectType": "detection",
-            "classification": {"name": "Nucleus"},
+            # QuPath 0.4 and later refuse a class without a colour.
+            "classification": {"name": "Nucleus", "color": [0, 160, 80]},
             "measurements": dict(row),
         },
     }

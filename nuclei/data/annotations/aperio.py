@@ -5,7 +5,7 @@ from skimage.segmentation import relabel_sequential
 
 from ...errors import InputError
 from . import asap
-from .polygons import draw
+from .polygons import draw, ellipse
 from .xml_files import check_any, outline, parse
 
 OUTLINE, RECTANGLE, ELLIPSE = "0", "1", "2"
@@ -67,7 +67,7 @@ def _regions(layer, path):
                 f"{path} is not a complete Aperio XML file ({error}): get a fresh copy."
             ) from None
         if kind in (RECTANGLE, ELLIPSE) and len(vertices) in (2, 4):
-            vertices = _ellipse(vertices) if kind == ELLIPSE else _rectangle(vertices)
+            vertices = ellipse(vertices) if kind == ELLIPSE else _rectangle(vertices)
         elif kind not in (OUTLINE, RECTANGLE, ELLIPSE, "", "Polygon") and len(vertices) > 2:
             raise InputError(
                 f"{path} has a region of type {kind}, which is no outline (0), rectangle (1) or "
@@ -84,12 +84,3 @@ def _rectangle(corners):
         return corners
     (left, top), (right, bottom) = corners
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
-
-
-def _ellipse(corners):
-    """Points on the ellipse in a box, about a pixel from each other."""
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    radii = (high - low) / 2
-    number = int(np.clip(np.pi * radii.sum(), 36, 3600))
-    angles = np.linspace(0, 2 * np.pi, number, endpoint=False)
-    return low + radii + radii * np.stack([np.cos(angles), np.sin(angles)], axis=-1)

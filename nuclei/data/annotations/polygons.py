@@ -31,10 +31,59 @@ def draw(polygons, shape):
            [1, 1, 1, 0],
            [1, 1, 1, 0]], dtype=int32)
     """
+    return draw_areas(([[outline]] for outline in polygons), shape)
+
+
+def draw_areas(areas, shape):
+    """Fill areas, which may have holes and several parts, with one label each; as `draw`.
+
+    Parameters
+    ----------
+    areas : iterable of list of list of array_like, shape (V, 2)
+        For each area its parts, and for each part its outline and then its holes, in x, y: the
+        nesting of MultiPolygon in GeoJSON. Nothing is drawn in a hole: earlier areas show there.
+    shape : tuple of int
+        Height and width of the image.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+        0 = background, 1..N = one area each, in the given order and without gaps.
+    """
     labels = np.zeros(shape, np.int32)
-    outlines = [np.asarray(outline, float) for outline in polygons if len(outline) >= 3]
-    for number, outline in enumerate(outlines, start=1):
-        x, y = outline.T
-        labels[polygon(y, x, shape)] = number
-    # A polygon outside the image, or covered by later ones, leaves a gap in the numbers.
+    flat = labels.reshape(-1)
+    for number, parts in enumerate(areas, start=1):
+        for outline, *holes in parts:
+            inside = _pixels(outline, shape)
+            for hole in holes:
+                inside = np.setdiff1d(inside, _pixels(hole, shape), assume_unique=True)
+            flat[inside] = number
+    # An area outside the image, or covered by later ones, leaves a gap in the numbers.
     return relabel_sequential(labels)[0]
+
+
+def ellipse(corners):
+    """Points on the ellipse in a box, about a pixel from each other.
+
+    Parameters
+    ----------
+    corners : array_like, shape (V, 2)
+        The x, y of two opposite corners, or of any points whose bounding box is the box.
+
+    Returns
+    -------
+    ndarray of float, shape (W, 2)
+    """
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    radii = (high - low) / 2
+    number = int(np.clip(np.pi * radii.sum(), 36, 3600))
+    angles = np.linspace(0, 2 * np.pi, number, endpoint=False)
+    return low + radii + radii * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _pixels(outline, shape):
+    """Positions in the flat image of the pixels in an outline."""
+    if len(outline) < 3:
+        return np.zeros(0, int)
+    x, y = np.asarray(outline, float).T
+    return np.ravel_multi_index(polygon(y, x, shape), shape)
