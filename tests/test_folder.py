@@ -67,7 +67,7 @@ def test_layouts(tmp_path, files, split):
         inside = inside & (np.arange(40) < 12)
     np.testing.assert_array_equal(sample.mask, inside)
     assert (sample.labels is None) == (entry.annotation == entry.mask)
-    assert (sample.patient, sample.organ) == (entry.name, "tissue")
+    assert (sample.patient, sample.organ) == (entry.name, "")
 
 
 def test_splits_may_be_folders_within_kinds(tmp_path):
@@ -165,10 +165,10 @@ def test_the_table_says_what_names_cannot(tmp_path, delimiter):
         "test": ["é"],
     }
     assert [(one.patient, one.organ) for one in found["train"][1:]] == [
-        ("P 1", "tissue"),
-        ("slide 2 (copy)", "tissue"),
+        ("P 1", ""),
+        ("slide 2 (copy)", ""),
     ]
-    assert describe(found).splitlines()[1].endswith("nuclei; skin, tissue")
+    assert describe(found).splitlines()[1].endswith("nuclei; skin")
 
 
 def test_the_table_and_the_folders_must_agree(tmp_path):

@@ -23,6 +23,7 @@ ROOMS = [
     "slides",
     "figures",
     "evaluation",
+    "commands",
     "__main__",
 ]
 """In order: files and folders of `nuclei/`."""

@@ -26,7 +26,7 @@ class Sample:
     patient : str
         The patient, e.g. "TCGA-18-5592"; all images of a patient belong to one split.
     organ : str
-        The organ, e.g. "kidney".
+        The organ, e.g. "kidney", or another group of images; "" if it is not known.
     image : ndarray of uint8, shape (H, W, 3)
         RGB at 40x, about 0.25 um per pixel.
     mask : ndarray of bool, shape (H, W)
@@ -77,8 +77,8 @@ def describe(splits):
                 )
         number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
         share = np.mean([sample.mask.mean() for sample in samples])
-        organs = sorted({sample.organ for sample in samples})
-        lines.append(f"{split}: {number}, {share:.1%} nuclei; {', '.join(organs)}")
+        organs = ", ".join(sorted({sample.organ for sample in samples} - {""}))
+        lines.append(f"{split}: {number}, {share:.1%} nuclei" + f"; {organs}" * bool(organs))
     return "\n".join(lines)
 
 

@@ -12,10 +12,6 @@ from ..images import read_labels
 from . import folder, monuseg, monuseg_files, splits
 from .dataset import crop, read_sample
 
-UNGROUPED = "tissue"
-"""The group of images for which `samples.csv` names none."""
-
-
 def load(data, split):
     """Load one split of a data set.
 
@@ -30,7 +26,7 @@ def load(data, split):
     Returns
     -------
     list of Sample
-        The organ of each is its group in `samples.csv`.
+        The organ of each is its group in `samples.csv`, or "".
 
     Raises
     ------
@@ -134,7 +130,7 @@ def read_entry(entry, say=tqdm.write):
     files = {"mask": entry.mask, "labels": entry.labels, "annotation": entry.outlines}
     if entry.mask and not entry.labels and numbers_nuclei(entry.mask):
         files |= {"mask": None, "labels": entry.mask}
-    patient, group = entry.patient or entry.name, entry.group or UNGROUPED
+    patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
     return crop(sample, *entry.part) if entry.part else sample
 
