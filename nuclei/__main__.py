@@ -1,4 +1,4 @@
-"""Command line: `python -m nuclei download | predict | evaluate`.
+"""Command line: `python -m nuclei download | predict | check | evaluate`.
 
 Exit codes: 0 success, 1 something failed and a sentence says what, 2 wrong command line (argparse),
 130 interrupted. Results go to standard output, progress and errors to standard error. If a reader
@@ -13,6 +13,7 @@ import warnings
 from tqdm import tqdm
 
 from .atomic import expand, explain_write_errors
+from .commands import check, evaluate
 from .errors import InputError, SlideError
 from .images import read_mpp
 from .images.resolution import PLAUSIBLE, is_plausible
@@ -187,26 +188,6 @@ def _check_outputs(images, out):
         raise InputError(f"{nearest} is a file or cannot be written to: choose another --out.")
 
 
-def _evaluate(options):
-    if options.json and options.json.is_dir():  # check before minutes of work
-        raise InputError(f"{options.json} is a folder: choose a file in it for the report.")
-    from . import evaluation
-    from .data import monuseg
-
-    samples = monuseg.load(options.split, options.data)
-    report = evaluation.evaluate(_load(options.model), samples)
-    data = monuseg.source(samples)
-    report = {"data": data, "split": options.split, **report, "model": options.model}
-    print(
-        f"{options.model} on {data}, {options.split}, {len(samples)} images: "
-        f"whole, threshold {report['threshold']}, no test-time augmentation"
-    )
-    print(evaluation.table(report))
-    if options.json:
-        evaluation.save_report(options.json, report)
-    return 0
-
-
 def _load(name):
     with silence_native_stderr():
         from . import modelzoo
@@ -261,15 +242,8 @@ def _parser():
     text = "address of a Dask scheduler whose workers predict slides, e.g. tcp://10.0.0.1:8786"
     command.add_argument("--scheduler", metavar="ADDRESS", help=text)
 
-    text = "Score a model on whole images of MoNuSeg."
-    command = commands.add_parser("evaluate", help=text, description=text)
-    command.set_defaults(command=_evaluate)
-    command.add_argument("model", **model)
-    text = "folder of MoNuSeg (default: $MONUSEG_DIR, else data/MoNuSeg, else synthetic tissue)"
-    command.add_argument("--data", metavar="DIR", type=expand, help=text)
-    text = "images to score (default: %(default)s)"
-    command.add_argument("--split", choices=("test", "val"), default="test", help=text)
-    command.add_argument("--json", metavar="FILE", type=expand, help="also write the scores here")
+    check.add(commands)
+    evaluate.add(commands, model)
     return parser
 
 

@@ -1,5 +1,6 @@
 """Evaluate a model on whole images and on patches, by the same protocol for all models."""
 
+import csv
 import json
 from dataclasses import asdict
 from time import perf_counter
@@ -12,7 +13,7 @@ from .data import patches
 from .errors import InputError
 from .prediction import instances, windows
 from .scores import pixels
-from .scores.intervals import bootstrap_interval
+from .scores.intervals import bootstrap_interval, paired_test
 from .scores.objects import object_scores
 
 COLUMNS = {
@@ -67,7 +68,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         - `mean`: for each score the `mean` over images and its 95% bootstrap interval over
           images, `low` to `high`
         - `pooled`: scores of the pixels of all images together
-        - `organs`: for each organ the number of `images` and the mean of each score
+        - `organs`: for each organ that is known the number of `images` and the mean of each score
         - `patches`: the number of patches, `count`, and the scores of all their pixels together
 
     Raises
@@ -163,6 +164,69 @@ def table(report):
         row(f"{report['patches']['count']} patches, pooled", report["patches"]),
         *(row(f"{organ} ({one['images']})", one) for organ, one in report["organs"].items()),
     ]
+    return _aligned(rows)
+
+
+def compare(first, second):
+    """Compare two models on the same images.
+
+    Parameters
+    ----------
+    first, second : dict
+        Reports of `evaluate`.
+
+    Returns
+    -------
+    dict of str to dict
+        For each score the `mean` difference, `second` - `first`, its 95% bootstrap interval, `low`
+        to `high`, and the `p` of `intervals.paired_test`.
+    """
+    differences = {}
+    for score in (score for score in COLUMNS if score in first["mean"]):
+        pair = [[image[score] for image in report["images"]] for report in (first, second)]
+        values = paired_test(*pair)
+        differences[score] = dict(zip(("mean", "low", "high", "p"), values, strict=True))
+    return differences
+
+
+def comparison_table(differences):
+    """Format what `compare` returned as an aligned Markdown table."""
+    rows = [["", *(COLUMNS[score] for score in differences)]]
+    for heading, form in (
+        ("Mean difference", "{mean:+.3f}"),
+        ("95% interval", "{low:+.3f} to {high:+.3f}"),
+        ("p (Wilcoxon)", "{p:.3f}"),
+    ):
+        rows.append([heading, *(form.format(**one) for one in differences.values())])
+    return _aligned(rows)
+
+
+def save_csv(path, reports):
+    """Write the scores of each image as CSV, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    reports : list of dict
+        What `evaluate` returned for one or several models: a row for each image and model.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    rows = [{"model": report["model"], **image} for report in reports for image in report["images"]]
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _aligned(rows):
+    """A Markdown table, also readable as plain text; the first row has the headings."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
     return "\n".join(
@@ -197,7 +261,7 @@ def _interval(values):
 
 def _by_organ(images, scores):
     organs = {}
-    for organ in sorted({image["organ"] for image in images}):
+    for organ in sorted({image["organ"] for image in images} - {""}):
         group = [image for image in images if image["organ"] == organ]
         means = {score: float(np.mean([image[score] for image in group])) for score in scores}
         organs[organ] = {"images": len(group), **means}

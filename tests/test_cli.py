@@ -1,5 +1,6 @@
 """The command line, as a person meets it: what it writes, what it says, and its exit codes."""
 
+import csv
 import errno
 import json
 import os
@@ -312,7 +313,7 @@ def test_a_command_that_is_wrong_exits_with_2(capsys, command):
     assert "usage: python -m nuclei" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["download", "predict", "evaluate"])
+@pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate"])
 def test_every_command_has_help(capsys, command):
     helps = []
     for arguments in (["--help"], [command, "--help"]):
@@ -352,11 +353,47 @@ def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monk
     assert "`python -m nuclei download`" in output
 
 
+def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys, monkeypatch):
+    for number in range(4):  # red is right in all images, the other model in the first
+        image = pixels.copy()
+        image[20 : 20 + number, :20] = NUCLEUS
+        save(here / "mine" / f"slide {number}.png", image)
+        mask = np.uint8(255) * (image[..., 0] == NUCLEUS[0])
+        save(here / "mine" / f"slide {number}_mask.png", mask)
+    (here / "mine" / "samples.csv").write_text("name,group\nslide 0,skin\nslide 1,skin\n")
+
+    class Blind(Red):
+        def predict_on_batch(self, batch):
+            found = super().predict_on_batch(batch).copy()
+            found[:, 40:60, :48] = 0  # windows begin 28 pixels before the image
+            return found
+
+    monkeypatch.setattr(modelzoo, "load", lambda name: Blind() if name == "blind" else Red())
+    command = ("evaluate", "blind", "unet", "--data", "mine", "--split", "all")
+    files = ("--csv", "out/a.csv", "--json", "out/a.json", "--figure", "out/a.png")
+    code, output, _ = run(capsys, *command, *files)
+    assert code == 0
+    assert "blind on mine, all, 4 images: whole" in output and "| skin (2) " in output
+    assert "unet against blind, paired by image" in output and "| p (Wilcoxon) " in output
+    assert names(here / "out") == ["a.csv", "a.json", "a.png"]
+    with (here / "out" / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["name"]) for row in rows[3:5]] == [
+        ("blind", "slide 3"),
+        ("unet", "slide 0"),
+    ]
+    blind, red = (np.array([float(row["dice"]) for row in rows[i : i + 4]]) for i in (0, 4))
+    assert (red == 1).all() and (blind < 1).any()
+    results = json.loads((here / "out" / "a.json").read_text())
+    assert results["differences"]["dice"]["mean"] == pytest.approx((red - blind).mean())
+    assert Image.open(here / "out" / "a.png").width > 500
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
         (("--data", "nothing"), "nothing does not exist: "),
-        (("--data", "empty"), "empty contains none of the 14 test images of MoNuSeg: "),
+        (("--data", "empty"), "empty contains no images: put PNG"),
         (("--data", "canonical", "--json", "empty"), "empty is a folder: "),
         (("--data", "canonical", "--json", "file/x.json"), "x.json could not be written "),
     ],

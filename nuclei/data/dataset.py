@@ -1,13 +1,14 @@
 """One annotated tissue image, read from its files and checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
 from ..errors import InputError
 from ..images import read_labels, read_mask, read_rgb
-from .annotations import aperio
+from . import annotations
 
 LIGHTER = 10
 """By how much nuclei may be lighter than the rest, of 255, before it is said. In all images of
@@ -25,7 +26,7 @@ class Sample:
     patient : str
         The patient, e.g. "TCGA-18-5592"; all images of a patient belong to one split.
     organ : str
-        The organ, e.g. "kidney".
+        The organ, e.g. "kidney", or another group of images; "" if it is not known.
     image : ndarray of uint8, shape (H, W, 3)
         RGB at 40x, about 0.25 um per pixel.
     mask : ndarray of bool, shape (H, W)
@@ -76,12 +77,12 @@ def describe(splits):
                 )
         number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
         share = np.mean([sample.mask.mean() for sample in samples])
-        organs = sorted({sample.organ for sample in samples})
-        lines.append(f"{split}: {number}, {share:.1%} nuclei; {', '.join(organs)}")
+        organs = ", ".join(sorted({sample.organ for sample in samples} - {""}))
+        lines.append(f"{split}: {number}, {share:.1%} nuclei" + f"; {organs}" * bool(organs))
     return "\n".join(lines)
 
 
-def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=None):
+def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=None, say=tqdm.write):
     """Read one annotated image from its files.
 
     Parameters
@@ -91,11 +92,13 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
     image : str, Path or binary file object
         RGB. Error messages name a file object by its `str()`.
     mask, labels, annotation : str, Path or binary file object, optional
-        A mask, see `images.read_mask`; a label image, see `images.read_labels`; Aperio XML.
-        At least one is needed. Labels are read from the label image if there is one, else drawn
-        from the XML. The mask is read from its file if there is one, else made from the
-        labels. All must lie as viewers show the image. A sentence is printed if the nuclei are
-        lighter than the rest, as they are if the mask is inverted.
+        A mask, see `images.read_mask`; a label image, see `images.read_labels`; outlines, see
+        `annotations.read`. At least one is needed. Labels are read from the label image if there
+        is one, else drawn from the outlines. The mask is read from its file if there is one, else
+        made from the labels. All must lie as viewers show the image.
+    say : callable
+        Takes a sentence if the nuclei are lighter than the rest, as they are if the mask is
+        inverted. By default it is printed, also within a progress bar.
 
     Returns
     -------
@@ -117,14 +120,40 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
     if labels:
         nuclei = _checked(read_labels(labels), labels, shape)
     elif annotation:
-        nuclei = aperio.read(annotation, shape)
+        nuclei = annotations.read(annotation, shape)
     inside = _checked(read_mask(mask), mask, shape) if mask else nuclei > 0
     if _is_lighter(inside, pixels):
-        tqdm.write(  # also within a progress bar
+        say(
             f"{mask or labels or annotation} marks what is lighter than the rest of {image}: check "
             "that it is not inverted and belongs to this image."
         )
     return Sample(name, patient, organ, pixels, inside, nuclei)
+
+
+def crop(sample, start, stop):
+    """Cut a part of the longer side of a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+    start, stop : float
+        Ends of the part, from 0 to 1.
+
+    Returns
+    -------
+    Sample
+        With at least one row or column; labels are numbered anew.
+    """
+    axis = int(sample.mask.shape[1] > sample.mask.shape[0])
+    length = sample.mask.shape[axis]
+    first = min(round(start * length), length - 1)
+    window = [slice(None), slice(None)]
+    window[axis] = slice(first, max(first + 1, round(stop * length)))
+    image, mask = (np.ascontiguousarray(x[*window]) for x in (sample.image, sample.mask))
+    labels = sample.labels
+    if labels is not None:
+        labels = relabel_sequential(labels[*window])[0].astype(np.int32)
+    return replace(sample, image=image, mask=mask, labels=labels)
 
 
 def _checked(found, path, shape):

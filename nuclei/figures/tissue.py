@@ -1,5 +1,7 @@
 """Figures that show tissue: patches, annotated nuclei, and predictions with their errors."""
 
+import textwrap
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -174,13 +176,31 @@ def best_median_worst(model, samples, report, title):
     -------
     Figure
     """
-    dice = [image["dice"] for image in report["images"]]
-    order = np.argsort(dice)[::-1]
-    chosen = [order[0], order[len(order) // 2], order[-1]]
+    order = _by_dice(report)[::-1]
+    chosen = dict.fromkeys([order[0], order[len(order) // 2], order[-1]])
+    return _chosen(model, samples, report, chosen, f"{title}: best, median, worst")
+
+
+def worst(model, samples, report, title, number=3):
+    """Show the predictions of the images with the lowest Dice; as `best_median_worst`."""
+    chosen = _by_dice(report)[:number]
+    return _chosen(model, samples, report, chosen, f"{title}: lowest Dice")
+
+
+def _by_dice(report):
+    return np.argsort([image["dice"] for image in report["images"]])
+
+
+def _chosen(model, samples, report, chosen, title):
+    """Show some images of a report, by their numbers."""
     shown = [samples[i] for i in chosen]
     maps = [windows.predict(model, sample.image) for sample in shown]
-    titles = [f"{samples[i].organ}, Dice {dice[i]:.3f}\ny (pixels)" for i in chosen]
-    return predictions(shown, maps, titles, f"{title}: best, median, worst", report["threshold"])
+    titles = [
+        f"{textwrap.shorten(sample.organ or sample.name, 24, placeholder='...')}, "
+        f"Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
+        for i, sample in zip(chosen, shown, strict=True)
+    ]
+    return predictions(shown, maps, titles, title, report["threshold"])
 
 
 @figure_style()

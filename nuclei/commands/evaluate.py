@@ -1,0 +1,68 @@
+"""The command `evaluate`: scores of one or two models on annotated images."""
+
+from ..atomic import expand
+from ..errors import InputError
+from ..quiet import silence_native_stderr
+
+
+def add(commands, model):
+    """Add the command to those of argparse; `model` describes the argument of a model."""
+    text = "Score a model, or two on the same images, on whole annotated images."
+    more = " With two models, the second is compared with the first, image by image."
+    command = commands.add_parser("evaluate", help=text, description=text + more)
+    command.set_defaults(command=run)
+    command.add_argument("model", **model)
+    text = "another model, to be compared with the first"
+    command.add_argument("second", metavar="MODEL2", nargs="?", help=text)
+    text = "folder of annotated images, see docs/own_data.md, or of MoNuSeg (default: MoNuSeg in "
+    text += "$MONUSEG_DIR, else in data/MoNuSeg, else synthetic tissue)"
+    command.add_argument("--data", metavar="FOLDER", type=expand, help=text)
+    text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
+    command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
+    text = "also write the scores here, for each image and as a whole"
+    command.add_argument("--json", metavar="FILE", type=expand, help=text)
+    text = "also write a table here, with a row for each image and model"
+    command.add_argument("--csv", metavar="FILE", type=expand, help=text)
+    text = "also draw the three images with the lowest Dice of the first model here, as PNG"
+    command.add_argument("--figure", metavar="FILE", type=expand, help=text)
+
+
+def run(options):
+    """Score models; return the exit code."""
+    for path in (options.json, options.csv, options.figure):
+        if path and path.is_dir():  # check before minutes of work
+            raise InputError(f"{path} is a folder: choose a file in it for the results.")
+    from .. import evaluation
+    from ..data import loading
+
+    samples = loading.load(options.data, options.split)
+    data = loading.source(options.data, samples)
+    names = [name for name in (options.model, options.second) if name]
+    with silence_native_stderr():
+        from .. import modelzoo
+    models = [modelzoo.load(name) for name in names]
+    reports = []
+    for name, model in zip(names, models, strict=True):
+        report = evaluation.evaluate(model, samples)
+        reports.append({"data": data, "split": options.split, **report, "model": name})
+        print(
+            f"{name} on {data}, {options.split}, {len(samples)} images: "
+            f"whole, threshold {report['threshold']}, no test-time augmentation"
+        )
+        print(evaluation.table(report))
+    results = reports[0]
+    if len(reports) == 2:
+        differences = evaluation.compare(*reports)
+        results = {"reports": reports, "differences": differences}
+        print(f"\n{names[1]} against {names[0]}, paired by image: mean difference in each score")
+        print(evaluation.comparison_table(differences))
+    if options.json:
+        evaluation.save_report(options.json, results)
+    if options.csv:
+        evaluation.save_csv(options.csv, reports)
+    if options.figure:
+        from ..figures.style import save_figure
+        from ..figures.tissue import worst
+
+        save_figure(worst(models[0], samples, reports[0], f"{names[0]} on {data}"), options.figure)
+    return 0

@@ -1,0 +1,144 @@
+"""Load any data set by split: MoNuSeg, or a folder of your own annotated images."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import ROOT
+from ..atomic import expand
+from ..errors import InputError
+from ..images import read_labels
+from . import folder, monuseg, monuseg_files, splits
+from .dataset import crop, read_sample
+
+def load(data, split):
+    """Load one split of a data set.
+
+    Parameters
+    ----------
+    data : str, Path or None
+        None: MoNuSeg, as `monuseg.load` finds it. A folder or archive that holds MoNuSeg, by the
+        names of its files. Else a folder in a layout of `folder.index`.
+    split : {"train", "val", "test", "all"}
+        "all": every image, of a folder that is not MoNuSeg.
+
+    Returns
+    -------
+    list of Sample
+        The organ of each is its group in `samples.csv`, or "".
+
+    Raises
+    ------
+    InputError
+        If there is no such data set, an image lacks its annotation or has two, `samples.csv` does
+        not fit, there is no image of the split, or a file cannot be read.
+    """
+    return load_splits(data, [split])[split]
+
+
+def load_splits(data=None, names=splits.NAMES):
+    """Load all splits of a data set; if it has none, they are drawn and sentences say how.
+
+    Parameters
+    ----------
+    data : str, Path or None
+        As for `load`.
+    names : sequence of str
+
+    Returns
+    -------
+    dict of str to list of Sample
+
+    Raises
+    ------
+    InputError
+        As in `load`.
+    """
+    if is_monuseg(data):
+        return {name: monuseg.load(name, data) for name in names}
+    return _read(data, names)
+
+
+def locate(data):
+    """The path of a data set that a notebook names: relative to the repository; None: MoNuSeg."""
+    return None if data is None else ROOT / expand(data)
+
+
+def is_monuseg(data):
+    """Whether a data set is MoNuSeg: None, an archive, or a folder with its names and no table."""
+    if data is None:
+        return True
+    path = Path(data)
+    if (path / folder.TABLE).exists():
+        return False
+    known = {**monuseg.patients("trainval", extra=True), **monuseg.patients("test")}
+    names = [name for kind, name in monuseg_files.index(path) if kind == "image"]
+    return path.is_file() or (bool(names) and all(name[:12] in known for name in names))
+
+
+def source(data, samples):
+    """What a data set is called: "MoNuSeg", "synthetic tissue", or the name of its folder."""
+    return monuseg.source(samples) if is_monuseg(data) else Path(data).resolve().name
+
+
+def _read(data, names):
+    """Read some splits of a folder."""
+    found = folder.index(data)
+    if found.problems:
+        more = f" ({len(found.problems) - 1} more: run `python -m nuclei check`)"
+        raise InputError(found.problems[0] + more * (len(found.problems) > 1))
+    entries, sentences = found.entries, []
+    if list(names) != ["all"]:
+        entries, sentences = splits.complete(entries)
+    print(*sentences, sep="\n", end="\n" * bool(sentences))
+    chosen = {
+        name: [entry for entry in entries if name in (entry.split, "all")] for name in names
+    }
+    if missing := [name for name, some in chosen.items() if not some]:
+        raise InputError(
+            f"{data} has no {missing[0]} images: add a folder {missing[0]}/, or say in "
+            f"{folder.TABLE} which images they are."
+        )
+    every = [entry for some in chosen.values() for entry in some]
+    with ThreadPoolExecutor() as pool:
+        read = tqdm(pool.map(read_entry, every), "Loading", len(every), unit="image", delay=5)
+        samples = dict(zip(((entry.split, entry.name) for entry in every), read, strict=True))
+    return {
+        name: [samples[entry.split, entry.name] for entry in some] for name, some in chosen.items()
+    }
+
+
+def read_entry(entry, say=tqdm.write):
+    """Read one annotated image.
+
+    Parameters
+    ----------
+    entry : folder.Entry
+    say : callable
+        Takes a sentence of what looks wrong.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    InputError
+        As in `read_sample`.
+    """
+    files = {"mask": entry.mask, "labels": entry.labels, "annotation": entry.outlines}
+    if entry.mask and not entry.labels and numbers_nuclei(entry.mask):
+        files |= {"mask": None, "labels": entry.mask}
+    patient, group = entry.patient or entry.name, entry.group or ""
+    sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
+    return crop(sample, *entry.part) if entry.part else sample
+
+
+def numbers_nuclei(path):
+    """Whether a mask is in truth a label image: it has several numbers and passes as one."""
+    try:
+        labels = read_labels(path)
+    except InputError:
+        return False
+    return bool(((labels > 0) & (labels < labels.max())).any())

@@ -1,0 +1,102 @@
+"""Read `samples.csv`, which says of images what their names cannot."""
+
+import csv
+import io
+import math
+from dataclasses import replace
+
+from ..errors import InputError
+
+COLUMNS = ("name", "patient", "group", "split", "mpp")
+
+
+def apply(path, entries, splits):
+    """Add what a table says to the images that it names.
+
+    Parameters
+    ----------
+    path : Path
+        Comma, semicolon or tab between columns; the first line names them, out of `COLUMNS`. Only
+        `name` is needed, with or without the suffix of the file. Empty cells say nothing.
+    entries : list of folder.Entry
+    splits : dict of str to str
+        The words for splits, in small letters.
+
+    Returns
+    -------
+    entries : list of folder.Entry
+    problems : list of str
+        A sentence for each line that cannot be right.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or its columns are not those of `COLUMNS`.
+    """
+    names = {}
+    for place, entry in enumerate(entries):
+        names |= {key: place for key in (entry.image.name, entry.image.stem, entry.name)}
+    entries, problems, seen = list(entries), [], set()
+    for number, row in enumerate(_rows(path), start=2):
+        here, name = f"{path}, line {number}", row.pop("name", "")
+        place = names.get(name)
+        if place is None:
+            problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
+            continue
+        if place in seen:
+            problems.append(f"{here}: {name} is there twice: keep one line.")
+        seen.add(place)
+        try:
+            entries[place] = _with(entries[place], row, splits)
+        except ValueError as error:
+            problems.append(f"{here}: {error}")
+    return entries, problems
+
+
+def _rows(path):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): save it as CSV in UTF-8.") from None
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+    if unknown := [name for name in columns if name not in COLUMNS]:
+        raise InputError(
+            f"{path} has the column {unknown[0]!r}: name the columns {', '.join(COLUMNS)} and "
+            "remove others."
+        )
+    if "name" not in columns:
+        raise InputError(f"{path} has no column name: add it, with the names of the images.")
+    reader.fieldnames = columns
+    for row in reader:
+        if None in row:
+            raise InputError(
+                f"{path}, line {reader.line_num}, has more cells than columns: correct the line."
+            )
+        yield {column: (value or "").strip() for column, value in row.items()}
+
+
+def _with(entry, row, splits):
+    """An entry with the cells of its row; a ValueError says what is wrong."""
+    change = {key: row[key] for key in ("patient", "group") if row.get(key)}
+    if word := row.get("split"):
+        split = splits.get(word.lower())
+        if split is None:
+            raise ValueError(f"there is no split {word!r}: write train, val or test.")
+        if entry.split not in (None, split):
+            raise ValueError(
+                f"{entry.name} is in {split} here but in the folder {entry.split}: keep one of both."
+            )
+        change["split"] = split
+    if text := row.get("mpp"):
+        try:
+            change["mpp"] = float(text.replace(",", "."))
+        except ValueError:
+            change["mpp"] = math.nan
+        if not 0.03 <= change["mpp"] <= 2:
+            raise ValueError(
+                f"mpp {text!r} is no resolution: write micrometres per pixel, such as 0.25."
+            )
+    return replace(entry, **change)

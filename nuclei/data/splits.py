@@ -1,0 +1,96 @@
+"""Give images without a split one: by patient where known, else by image, or parts of images."""
+
+from dataclasses import replace
+
+import numpy as np
+
+NAMES = ("train", "val", "test")
+SHARE = 0.2
+"""Of patients or images, or of the longer side of an image, for each of `val` and `test`."""
+
+SEED = 0
+SHOWN = 8
+"""Up to so many images of a split are named."""
+
+
+def complete(entries, seed=SEED):
+    """Draw the splits that are missing.
+
+    If no image has a split, `train`, `val` and `test` are drawn. If there are images to train on,
+    `val` or `test` are drawn from them if missing. A data set with nothing to train on, as for a
+    test alone, is left as it is.
+
+    Parameters
+    ----------
+    entries : list of folder.Entry
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    entries : list of folder.Entry
+        Each with a split. Where there are too few images, parts of images.
+    sentences : list of str
+        What was done and what it means for the scores; empty if nothing was drawn.
+    """
+    given = {entry.split for entry in entries} - {None}
+    wanted = [name for name in NAMES if name not in given]
+    if given and ("train" in wanted or not wanted):
+        return entries, []
+    pool = [entry for entry in entries if entry.split in (None, "train")]
+    rest = [entry for entry in entries if entry not in pool]
+    names = ["train", *(name for name in wanted if name != "train")]
+    drawn, sentence = _draw(pool, names, seed)
+    return rest + drawn, [sentence, *(_listed(drawn, name) for name in names)]
+
+
+def _draw(entries, names, seed):
+    """Divide entries among splits, the first of which gets what remains; also say how."""
+    missing = " and ".join(names[1:])
+    patients = {entry.patient for entry in entries}
+    if None not in patients and len(patients) >= len(names):
+        split_of = _divide(patients, names, seed)
+        return [replace(entry, split=split_of[entry.patient]) for entry in entries], (
+            f"No {missing} images were named, so they are drawn by patient (seed {seed}): no "
+            "patient is on both sides."
+        )
+    if len(entries) >= len(names):
+        split_of = _divide({entry.name for entry in entries}, names, seed)
+        # A patient on both sides, which cannot be avoided here, is refused where it can be.
+        return [replace(entry, split=split_of[entry.name], patient=None) for entry in entries], (
+            f"No {missing} images were named, so they are drawn by image (seed {seed}). Images of "
+            "one patient or slide look alike: where they are on both sides, scores are too high. "
+            "To keep them apart, name the patients in samples.csv."
+        )
+    return [part for entry in entries for part in _parts(entry, names)], (
+        f"There are too few images to draw {missing} from, so the longer side of each is divided "
+        f"among {', '.join(names)}. Parts of one image look alike: scores say nothing about other "
+        "images."
+    )
+
+
+def _divide(units, names, seed):
+    """The split of each unit, in a random order."""
+    units = sorted(units)
+    order = np.random.default_rng(seed).permutation(len(units))
+    each = max(1, round(SHARE * len(units)))
+    return {
+        units[i]: names[1 + place // each] if place < each * (len(names) - 1) else names[0]
+        for place, i in enumerate(order)
+    }
+
+
+def _parts(entry, names):
+    """The parts of an image: most of it for the first split, then `SHARE` for each other one."""
+    first = 1 - SHARE * (len(names) - 1)
+    ends = [0, *(round(first + SHARE * i, 6) for i in range(len(names)))]
+    for name, start, stop in zip(names, ends[:-1], ends[1:], strict=True):
+        title = f"{entry.name} ({name})"
+        yield replace(entry, name=title, patient=title, split=name, part=(start, stop))
+
+
+def _listed(entries, split):
+    """Name the images of a split, if they are few."""
+    names = [entry.name for entry in entries if entry.split == split]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"  {split}: {', '.join(names[:SHOWN])}{more}"

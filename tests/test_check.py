@@ -1,0 +1,180 @@
+"""`check` finds what is wrong with a data set, says it in a sentence, and leaves the rest alone."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei.__main__ import main
+from nuclei.data import check, check_set, synthetic
+from nuclei.data.alignment import VIEWS, align, better_view
+from nuclei.data.overlap import Reduced
+
+SHAPE = (192, 224)
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """Images and labels by number."""
+    return {seed: synthetic.tissue(seed, SHAPE) for seed in range(8)}
+
+
+def write(root, name, image, annotation, kind="labels"):
+    """Write an image and its annotation, which is a label image or a mask."""
+    for folder, pixels in (("images", image), (kind, annotation)):
+        path = root / folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+
+
+def run(capsys, *arguments):
+    capsys.readouterr()
+    code = main(["check", *map(str, arguments)])
+    return code, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-2, 1), (14, 9)])
+def test_a_shift_is_measured(tissue, shift):
+    image, labels = tissue[1]
+    found = align(image, np.roll(labels > 0, shift, axis=(0, 1)))
+    assert found.fit > 0.6
+    np.testing.assert_allclose((found.down, found.right), shift, atol=0.3)
+
+
+def test_what_is_of_another_image_or_inverted_fits_nowhere(tissue):
+    image, labels = tissue[1]
+    assert align(image, tissue[2][1] > 0).fit < check.FIT
+    assert align(image, labels == 0).fit < check.FIT
+    assert better_view(image, tissue[2][1] > 0) is None
+    assert align(image, labels < 0) is align(image, labels >= 0) is None
+    assert align(image[:20], labels[:20] > 0) is None
+
+
+@pytest.mark.parametrize("title", VIEWS)
+def test_a_turned_annotation_is_known(tissue, title):
+    image, labels = (pixels[:192, :192] for pixels in tissue[1])
+    mask = labels > 0
+    turned = next(
+        x
+        for view in VIEWS.values()
+        if np.array_equal(VIEWS[title](x := np.ascontiguousarray(view(mask))), mask)
+    )
+    assert better_view(image, turned) == title
+
+
+def test_copies_and_parts_are_known_again(tissue):
+    image, other = tissue[1][0], tissue[2][0]
+    assert Reduced(image).is_same(Reduced(np.ascontiguousarray(np.rot90(image[::-1]))))
+    part = np.ascontiguousarray(image[30:160, 50:200])
+    assert Reduced(part).shares(Reduced(image)) and Reduced(image).shares(Reduced(part))
+    for one in (Reduced(part), Reduced(image)):
+        assert not one.is_same(Reduced(other)) and not one.shares(Reduced(other))
+    glass = Reduced(np.full((200, 200, 3), 240, np.uint8))
+    assert not glass.is_same(glass) and not glass.shares(Reduced(image))
+
+
+def test_a_good_folder_passes(tmp_path, tissue, capsys):
+    for split, seed in (("train", 1), ("val", 2), ("test", 3)):
+        write(tmp_path / split, f"slide {seed} (copy)", *tissue[seed])
+    code, output = run(capsys, tmp_path, "--overlay", tmp_path / "pictures")
+    assert code == 0 and "Nothing looks wrong." in output and "Looks wrong:" not in output
+    heading, *rows = output.splitlines()[:4]
+    assert heading.split()[:4] == ["image", "split", "size", "um/px"]
+    labels = tissue[3][1]
+    row = next(row for row in rows if row.startswith("slide 3 (copy)"))
+    assert row.split()[3:] == [
+        *(
+            "test",
+            "224",
+            "x",
+            "192",
+            "-",
+            "labels",
+            str(labels.max()),
+            f"{(labels > 0).mean():.1%}",
+        ),
+        *row.split()[-2:],
+    ]
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert pictures == ["contact_sheet.png", *(f"slide {i} (copy)_overlay.png" for i in (1, 2, 3))]
+    overlay = np.asarray(Image.open(tmp_path / "pictures" / pictures[1]))
+    assert 0.02 < (overlay != tissue[1][0]).any(axis=-1).mean() < 0.5
+
+
+def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, capsys):
+    shifted = np.roll(tissue[1][1], (6, -4), axis=(0, 1))
+    write(tmp_path, "shifted", tissue[1][0], shifted)
+    write(tmp_path, "flipped", tissue[2][0], tissue[2][1][::-1])
+    inverted = np.uint8(255) * (tissue[3][1] == 0)
+    write(tmp_path, "inverted", tissue[3][0], inverted, "masks")
+    values = np.uint8(tissue[4][1] > 0) * np.uint8(1 + tissue[4][1] % 3)
+    write(tmp_path, "classes", tissue[4][0], values, "masks")
+    write(tmp_path, "empty", tissue[5][0], np.zeros(SHAPE, np.uint8), "masks")
+    write(tmp_path, "good", *tissue[6])
+    write(tmp_path, "copy", tissue[6][0][:, ::-1], tissue[6][1][:, ::-1])
+    write(tmp_path, "part", tissue[6][0][20:150, 20:200], tissue[6][1][20:150, 20:200])
+    table = "name,split,mpp\ngood,train,0.5\ncopy,val,\npart,test,\n"
+    others = ("shifted", "flipped", "inverted", "classes", "empty")
+    table += "".join(f"{name},train,\n" for name in others)
+    (tmp_path / "samples.csv").write_text(table)
+    report = check.check(tmp_path, progress=False)
+    assert not report.problems
+    expected = [
+        r"labels/flipped.png does not fit .*flipped.png: .* It fits when flipped upside down",
+        r"labels/shifted.png lies [56].\d pixels below and [34].\d pixels left of the nuclei",
+        r"masks/inverted.png marks what is lighter than the rest",
+        r"masks/classes.png has 4 greys or colours and not two",
+        r"empty has no nucleus: annotate",
+        r"images/good.png has 0.5 um per pixel, but the networks expect 0.25: scale .* by 2",
+        r"copy \(val\) and good \(train\) are the same image, so that scores are too high",
+        r"good \(train\) and part \(test\) share a part",
+        r"copy \(val\) and part \(test\) share",
+    ]
+    found = list(report.warnings)
+    for sentence in expected[:-1]:
+        matches = [one for one in found if re.search(sentence, one)]
+        assert len(matches) == 1, (sentence, found)
+        found.remove(matches[0])
+    assert not found
+    assert any(note.startswith("3 of 8 images have a mask only") for note in report.notes)
+
+
+def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):
+    write(tmp_path, "a", *tissue[1])
+    write(tmp_path, "small", tissue[2][0], tissue[2][1][:100])
+    write(tmp_path, "b", *tissue[3])
+    Image.fromarray(tissue[4][0]).save(tmp_path / "images" / "alone.png")
+    write(tmp_path, "c", *tissue[5])
+    write(tmp_path / "old", "d", *tissue[6])
+    (tmp_path / "samples.csv").write_text(
+        "name,patient,split\na,P,train\nb,P,test\nc,Q,val\nsmall,,train\nalone,,train"
+    )
+    code, output = run(capsys, tmp_path)
+    stops, _, notes = output.partition("Stops a training:")[2].partition("Good to know:")
+    assert code == 1
+    assert "small.png is 100 x 224 pixels, but its image is 192 x 224" in stops
+    assert "alone.png has no annotation" in stops
+    assert "Patient P is in train and in test" in stops
+    assert "d.png belongs to no image" in notes
+    assert "unreadable" in next(line for line in output.splitlines() if line.startswith("small"))
+    assert run(capsys, tmp_path / "nowhere")[0] == 1
+
+
+def test_nuclei_of_an_unusual_size_are_said(tissue):
+    labels = tissue[1][1]
+    rows = [check.Row("a", "train", "a", area=float(np.median(np.bincount(labels.ravel())[1:])))]
+    assert check_set._sizes(rows) == []
+    rows[0].area = check_set.AREA / 4
+    (sentence,) = check_set._sizes(rows)
+    assert "as if the images had about 0.50 um per pixel" in sentence
+    rows[0].mpp = 0.5  # known, and said where it is known
+    assert check_set._sizes(rows) == []
+
+
+def test_one_image_is_checked_whole(tmp_path, tissue, capsys):
+    write(tmp_path, "a", *tissue[1])
+    code, output = run(capsys, tmp_path)
+    assert code == 0 and "the longer side of each is divided" in output
+    assert output.splitlines()[1].split()[:4] == ["a", "-", "224", "x"]

@@ -1,0 +1,255 @@
+"""A folder of annotated images: which files belong together, what the table says, the splits."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei.data import folder, loading, splits
+from nuclei.data.dataset import describe
+from nuclei.errors import InputError
+
+LABELS = np.zeros((24, 40), np.uint16)
+LABELS[2:8, 3:9], LABELS[12:20, 20:33] = 1, 2
+XML = (
+    "<Annotations><Annotation><Regions><Region><Vertices>"
+    '<Vertex X="3" Y="2"/><Vertex X="8" Y="2"/><Vertex X="8" Y="7"/><Vertex X="3" Y="7"/>'
+    "</Vertices></Region></Regions></Annotation></Annotations>"
+)
+IMAGE = np.where(LABELS[..., None], (90, 60, 130), (220, 170, 200)).astype(np.uint8)
+MASK = np.uint8(255) * (LABELS > 0)
+CONTENTS = {"image": IMAGE, "mask": MASK, "labels": LABELS}
+
+
+def make(root, files):
+    """Write files; the value of each is what it holds."""
+    for name, kind in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in (".xml", ".csv", ".txt", ".svs"):
+            path.write_text(XML if kind == "outlines" else kind, encoding="utf-8")
+        else:
+            Image.fromarray(CONTENTS[kind]).save(path)
+    return root
+
+
+LAYOUTS = {
+    "folders": {"images/a.png": "image", "masks/a.png": "mask"},
+    "labels": {"images/a.jpg": "image", "labels/a.tif": "labels"},
+    "outlines": {"Images/a.tif": "image", "Annotations/a.xml": "outlines"},
+    "named masks": {"images/a.png": "image", "masks/a_mask.png": "mask"},
+    "as written by patch_generator": {
+        "TissueImages/a.png": "image",
+        "GroundTruth/a.png": "mask",
+        "Labels/a.png": "labels",
+    },
+    "side by side": {"a.png": "image", "a_mask.png": "mask"},
+    "grey beside colour": {"a.jpg": "image", "a.png": "mask"},
+    "outlines beside": {"a.ome.tif": "image", "a.xml": "outlines"},
+    "whole name": {"a.png": "image", "a.png.xml": "outlines", "notes.txt": "x"},
+    "predicted": {"a.png": "image", "a_labels.tif": "labels", "a_overlay.png": "image"},
+    "case": {"images/A.PNG": "image", "masks/a.png": "mask"},
+}
+
+
+@pytest.mark.parametrize("files", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("split", ["", "Test/"])
+def test_layouts(tmp_path, files, split):
+    make(tmp_path, {split + name: kind for name, kind in files.items()})
+    found = folder.index(tmp_path)
+    assert (found.problems, found.left_out) == ([], [])
+    (entry,) = found.entries
+    assert entry.name.lower() == "a" and entry.split == ("test" if split else None)
+    (sample,) = loading.load(tmp_path, "test" if split else "all")
+    inside = LABELS > 0
+    if entry.outlines:
+        inside = inside & (np.arange(40) < 12)
+    np.testing.assert_array_equal(sample.mask, inside)
+    assert (sample.labels is None) == (entry.annotation == entry.mask)
+    assert (sample.patient, sample.organ) == (entry.name, "")
+
+
+def test_splits_may_be_folders_within_kinds(tmp_path):
+    make(tmp_path, {"images/train/a.png": "image", "masks/a.png": "mask"})
+    make(tmp_path, {"images/val/b.png": "image", "masks/val/b.png": "mask"})
+    found = folder.index(tmp_path)
+    assert not found.problems
+    assert [(entry.name, entry.split) for entry in found.entries] == [("a", "train"), ("b", "val")]
+
+
+def test_one_name_in_two_splits_gets_the_name_of_the_split(tmp_path):
+    for split in ("train", "test"):
+        make(tmp_path, {f"{split}/images/1.png": "image", f"{split}/masks/1.png": "mask"})
+    found = folder.index(tmp_path)
+    assert not found.problems
+    assert [entry.name for entry in found.entries] == ["test_1", "train_1"]
+
+
+def test_label_images_in_a_folder_of_masks_are_labels(tmp_path):
+    make(tmp_path, {"images/a.png": "image", "masks/a.png": "labels"})
+    (sample,) = loading.load(tmp_path, "all")
+    np.testing.assert_array_equal(sample.labels, LABELS)
+
+
+GOOD = {"a.png": "image", "a_mask.png": "mask"}
+WRONG = {
+    "a.png has no annotation: add a mask": {"a.png": "image"},
+    "a.png has two annotations, a.xml and a_mask.png: keep one": GOOD | {"a.xml": "outlines"},
+    "a.png has two annotations, a-mask.tif and a_mask.png": GOOD | {"a-mask.tif": "mask"},
+    "a.jpg and .*a.png have one name": GOOD | {"a.jpg": "image"},
+    "a.png is there twice, in a split and in none": GOOD | {f"test/{x}": GOOD[x] for x in GOOD},
+    "b.svs is a whole slide: save the": GOOD | {"b.svs": "x"},
+    "no images .*old/a.png is in a folder of another name": {"old/a.png": "image"},
+    "contains no images: put PNG": {"a.xml": "outlines"},
+    "has the column 'organ': name the columns name, patient": GOOD | {"samples.csv": "name,organ"},
+    "has no column name: add it": GOOD | {"samples.csv": "patient,split\n"},
+    "line 2, has more cells": GOOD | {"samples.csv": "name,mpp\na,1,2\n"},
+    "line 3: there is no image 'b'": GOOD | {"samples.csv": "name,mpp\na,\nb,\n"},
+    "line 3: a is there twice": GOOD | {"samples.csv": "name,mpp\na.png,\na,\n"},
+    "line 2: there is no split 'holdout'": GOOD | {"samples.csv": "name,split\na,holdout\n"},
+    "line 2: mpp '250' is no resolution": GOOD | {"samples.csv": "name,mpp\na,250\n"},
+    "line 2: mpp 'x' is no resolution": GOOD | {"samples.csv": "name,mpp\na,x\n"},
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_what_is_wrong_is_a_sentence(tmp_path, sentence):
+    make(tmp_path, WRONG[sentence])
+    with pytest.raises(InputError, match=sentence) as caught:
+        loading.load(tmp_path, "all")
+    assert caught.value.args[0].count("\n") == 0
+
+
+def test_several_problems_are_counted(tmp_path):
+    make(tmp_path, {"a.png": "image", "b.png": "image", "c.png": "image"})
+    with pytest.raises(InputError, match=r"a.png has no .*\(2 more: run `python -m nuclei check`"):
+        loading.load(tmp_path, "all")
+    with pytest.raises(InputError, match="nowhere is no folder"):
+        folder.index(tmp_path / "nowhere")
+
+
+def test_sizes_that_differ_are_refused(tmp_path):
+    make(tmp_path, {"a.png": "image"})
+    Image.fromarray(MASK[:20]).save(tmp_path / "a_mask.png")
+    with pytest.raises(InputError, match="a_mask.png is 20 x 40 pixels, but its image is 24 x 40"):
+        loading.load(tmp_path, "all")
+
+
+def six(root):
+    names = ["a.png", "b.png", "slide 2 (copy).png", "d.png", "é.png", "f.png"]
+    make(root / "images", dict.fromkeys(names, "image"))
+    return make(root / "labels", dict.fromkeys(names, "labels"))
+
+
+@pytest.mark.parametrize("delimiter", ",;\t")
+def test_the_table_says_what_names_cannot(tmp_path, delimiter):
+    six(tmp_path)
+    rows = [
+        ("Name", "Split", "group", "mpp", "patient"),
+        ("a", "Training", "skin", "0.5", "P 1"),
+        ("b.png", "train", "", "0,25" if delimiter != "," else "0.25", "P 1"),
+        ("slide 2 (copy)", "train", "", "", ""),
+        ("d", "val", "skin", "", "P 2"),
+        ("é", "test", "lung", "", "P 3"),
+        ("f", "validation", "", "", ""),
+    ]
+    text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
+    (tmp_path / "samples.csv").write_text(text, encoding="utf-8")
+    entries = {entry.name: entry for entry in folder.index(tmp_path).entries}
+    assert [entries[name].mpp for name in "ab"] == [0.5, 0.25]
+    found = loading.load_splits(tmp_path)
+    assert {split: [one.name for one in found[split]] for split in found} == {
+        "train": ["a", "b", "slide 2 (copy)"],
+        "val": ["d", "f"],
+        "test": ["é"],
+    }
+    assert [(one.patient, one.organ) for one in found["train"][1:]] == [
+        ("P 1", ""),
+        ("slide 2 (copy)", ""),
+    ]
+    assert describe(found).splitlines()[1].endswith("nuclei; skin")
+
+
+def test_the_table_and_the_folders_must_agree(tmp_path):
+    make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
+    make(tmp_path, {"samples.csv": "name,split\na,train\n"})
+    with pytest.raises(InputError, match="a is in train here but in the folder test: keep one"):
+        loading.load(tmp_path, "all")
+
+
+def by_split(entries):
+    return {name: {one.name for one in entries if one.split == name} for name in splits.NAMES}
+
+
+def entries(*patients, split=None):
+    return [
+        folder.Entry(f"{number}", None, patient=patient, split=split)
+        for number, patient in enumerate(patients)
+    ]
+
+
+class TestSplitsThatAreDrawn:
+    def test_by_patient_where_known(self):
+        some = entries(*"aabbccddee")
+        drawn, sentences = splits.complete(some)
+        assert [len(x) for x in by_split(drawn).values()] == [6, 2, 2]
+        for patient in "abcde":
+            assert len({one.split for one in drawn if one.patient == patient}) == 1
+        assert "by patient (seed 0): no patient is on both sides" in sentences[0]
+        assert len(sentences) == 4 and re.match(r"  val: \d, \d$", sentences[2])
+        assert splits.complete(some)[0] == drawn
+        assert {str(splits.complete(some, seed)[0]) for seed in range(20)} != {str(drawn)}
+
+    @pytest.mark.parametrize("patients", [(None,) * 6, "ababab"])
+    def test_else_by_image_which_may_leak(self, patients):
+        drawn, sentences = splits.complete(entries(*patients))
+        assert [len(x) for x in by_split(drawn).values()] == [4, 1, 1]
+        assert "drawn by image (seed 0). Images of one patient" in sentences[0]
+        assert {one.patient for one in drawn} == {None}
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_parts_of_too_few_images(self, count):
+        drawn, sentences = splits.complete(entries(*[None] * count))
+        assert [one.part for one in drawn[:3]] == [(0, 0.6), (0.6, 0.8), (0.8, 1)]
+        assert len(drawn) == 3 * count and drawn[0].name == "0 (train)"
+        assert "scores say nothing about other images" in sentences[0]
+
+    def test_what_is_missing_comes_from_the_training_images(self):
+        some = entries(*"abcdefghij", split="train") + entries("k", split="test")
+        drawn, sentences = splits.complete(some)
+        assert [len(x) for x in by_split(drawn).values()] == [8, 2, 1]
+        assert sentences[0].startswith("No val images were named")
+
+    def test_nothing_where_nothing_is_missing_or_nothing_is_trained(self):
+        for names in (["train", "val", "test"], ["test"]):
+            some = [one for name in names for one in entries("a", split=name)]
+            assert splits.complete(some) == (some, [])
+
+
+def test_one_image_is_divided_without_an_overlap(tmp_path, capsys):
+    make(tmp_path, {"a.png": "image", "a_labels.png": "labels"})
+    found = loading.load_splits(tmp_path)
+    parts = [one.labels for (one,) in found.values()]
+    assert [part.shape for part in parts] == [(24, 24), (24, 8), (24, 8)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1) > 0, LABELS > 0)
+    assert [part.max() for part in parts] == [2, 1, 1]
+    assert "the longer side of each is divided" in capsys.readouterr().out
+    assert describe(found).startswith("train: 1 image")
+
+
+def test_a_split_without_images_is_said(tmp_path):
+    make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
+    with pytest.raises(InputError, match="has no train images: add a folder train/, or say in sam"):
+        loading.load_splits(tmp_path)
+
+
+def test_monuseg_is_known_by_its_names(canonical, tiny):
+    assert loading.is_monuseg(None) and loading.is_monuseg(canonical)
+    assert [one.organ for one in loading.load(canonical, "test")] == ["brain"]
+    splits = loading.load_splits(canonical)
+    assert loading.source(canonical, splits["test"]) == "MoNuSeg"
+    make(canonical, {"samples.csv": "name,group\n"})  # then it is a folder like others
+    assert not loading.is_monuseg(canonical)
+    assert len(loading.load(canonical, "all")) == len(tiny)
+    assert loading.source(canonical, []) == "canonical"
