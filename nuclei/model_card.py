@@ -137,6 +137,8 @@ def _licence(metrics):
     data = metrics["data"]
     if data == MONUSEG:
         return f"The weights were trained on MoNuSeg, {NOT_COMMERCIAL}"
+    if data == "synthetic tissue":
+        return "The weights were trained on synthetic tissue, which comes with this code."
     owners = f"The owners of {data} decide on the licence of the weights."
     if MONUSEG in metrics.get("start_data", ()):
         return f"{owners}\nThe training began with weights from MoNuSeg, {NOT_COMMERCIAL}"

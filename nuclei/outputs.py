@@ -19,17 +19,19 @@ class Places(NamedTuple):
         Name of the model.
     model : Path
         Its folder.
-    graphs, diagrams, results : Path
-        Folders for curves and predictions, for drawings of the network, and for scores.
+    trained : str or Path
+        What `modelzoo.load` takes to load it.
+    graphs, diagrams : Path
+        Folders for curves and predictions, and for drawings of the network.
     checkpoints : Path
         Folder for the state of a training.
     """
 
     name: str
     model: Path
+    trained: str | Path
     graphs: Path
     diagrams: Path
-    results: Path
     checkpoints: Path
 
 
@@ -71,11 +73,9 @@ def places(output, default, name=None, data=None):
     model = output / "models" / title
     checkpoints = output / "checkpoints" / title
     if name is None:
-        graphs, diagrams, results = (output / place for place in ("Graphs", "Images", "results"))
-    else:
-        graphs = diagrams = results = model
-        _check_owner(model, data)
-    return Places(title, model, graphs, diagrams, results, checkpoints)
+        return Places(title, model, title, output / "Graphs", output / "Images", checkpoints)
+    _check_owner(model, data)
+    return Places(title, model, model, model, model, checkpoints)
 
 
 def _check_owner(model, data):
@@ -117,10 +117,14 @@ def origin(start, config, otherwise="random"):
         return {"start": otherwise}
     folder = modelzoo.find(start)
     trained = modelzoo.read_config(folder)
-    metrics = modelzoo.read_metrics(folder)
     channels = [one["arguments"].get("channels", 1) for one in (trained, config)]
     words = f"models/{folder.name}" + ", last layer random" * (channels[0] != channels[1])
-    return {"start": words, "start_data": [*metrics.get("start_data", []), metrics["data"]]}
+    try:
+        metrics = modelzoo.read_metrics(folder)
+        data = [*metrics.get("start_data", []), metrics["data"]]
+    except (InputError, KeyError):  # a training must not fail at its end for want of a record
+        data = ["unknown data"]
+    return {"start": words, "start_data": data}
 
 
 def models_of(data=MONUSEG, root=modelzoo.MODELS):
