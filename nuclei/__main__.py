@@ -61,12 +61,17 @@ def _download(options):
 
 
 def _predict(options):
+    from .prediction.h5ad import check_installed
     from .slides.files import find
     from .slides.readers import is_slide
 
     paths = find(options.image)
     _check_outputs(paths, options.out)
     slides = [path for path in paths if is_slide(path)]
+    if options.anndata:
+        check_installed()
+        if len(slides) < len(paths) and not options.instances:
+            raise InputError("--anndata holds separate nuclei: add --instances.")
     asked = [f"--{name}" for name in ("overlay", "probability") if getattr(options, name)]
     if slides and asked:
         print(
@@ -82,7 +87,7 @@ def _predict(options):
 
 def _predict_slide(options, path):
     """Find the nuclei of a whole slide; return True if the slide, or a part of it, failed."""
-    from .slides import predict
+    from .slides import annotated, predict
 
     try:
         report = predict.predict(
@@ -92,6 +97,7 @@ def _predict_slide(options, path):
             mpp=options.mpp,
             threshold=options.threshold,
             augment=options.augment,
+            measures=options.measures,
             workers=options.workers,
             scheduler=options.scheduler,
         )
@@ -105,6 +111,8 @@ def _predict_slide(options, path):
         f"{report.nuclei:,} nuclei in {report.tiles:,} tiles written to {results}.zarr, "
         f"{results}.geojson and {results}.parquet."
     )
+    if options.anndata:
+        annotated.write(results)
     return bool(report.problems)
 
 
@@ -112,7 +120,7 @@ def _predict_images(options, images):
     """Find the nuclei of images that fit into memory; return how many could not be read."""
     import tifffile
 
-    from .prediction import instances, windows
+    from .prediction import instances, results, windows
     from .prediction.overlay import outline
 
     model, failures = _load(options.model), 0
@@ -135,7 +143,9 @@ def _predict_images(options, images):
         nuclei = mask
         if options.instances:
             nuclei = instances.separate(maps, options.threshold)
-            _write_nuclei(options.out, path.stem, nuclei, image)
+            settings = _settings(options, path) if options.anndata else None
+            stem = os.path.join(options.out, path.stem)
+            results.write(stem, nuclei, image, options.measures, settings)
         if options.overlay:
             write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
@@ -143,20 +153,10 @@ def _predict_images(options, images):
     return failures
 
 
-def _write_nuclei(out, stem, labels, image):
-    """Write the labels, outlines and measures of the nuclei of an image."""
-    import tifffile
-
-    from .prediction import measures, outlines
-
-    rows = measures.measure(labels, image)
-    kind = "uint16" if labels.max() < 2**16 else "uint32"
-    with atomic_write(out / f"{stem}_labels.tif") as temporary:
-        tifffile.imwrite(temporary, labels.astype(kind), compression="zlib")
-    with atomic_write(out / f"{stem}.geojson") as temporary:
-        temporary.write_text(outlines.geojson(labels, rows), encoding="utf-8")
-    with atomic_write(out / f"{stem}.csv") as temporary:
-        measures.write_table(temporary, rows)
+def _settings(options, path):
+    """How the nuclei of an image are found, for its AnnData file."""
+    names = "model", "threshold", "augment", "measures"
+    return {"image": path.name, **{name: getattr(options, name) for name in names}}
 
 
 def _check_outputs(images, out):
@@ -217,6 +217,10 @@ def _parser():
     text = "also separate touching nuclei and write <stem>_labels.tif (0, 1..N), "
     text += "<stem>.geojson (outlines, for QuPath) and <stem>.csv (area, shape, stain)"
     command.add_argument("--instances", action="store_true", help=text)
+    text = "measures of each nucleus in these files, and in those of slides (default: %(default)s)"
+    command.add_argument("--measures", choices=("basic", "all"), default="basic", help=text)
+    text = "also write <stem>.h5ad with the measures, for scverse; needs the package anndata"
+    command.add_argument("--anndata", action="store_true", help=text)
     text = "test-time augmentation: average over 8 flips and quarter turns, 8 times as slow"
     command.add_argument("--augment", action="store_true", help=text)
     text = "a pixel is in a nucleus from this probability up (default: %(default)s)"

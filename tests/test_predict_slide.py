@@ -24,7 +24,7 @@ from nuclei.__main__ import main
 from nuclei.atomic import locked
 from nuclei.data import annotations
 from nuclei.errors import InputError
-from nuclei.prediction import instances, windows
+from nuclei.prediction import instances, measures, windows
 from nuclei.slides import find, ome_zarr
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
@@ -155,6 +155,47 @@ class TestResults:
         assert (back == found).mean() > 0.9999  # where two tiles meet, either may lie above
         x, y = (np.rint(4 * table[name].to_numpy() - 0.5).astype(int) for name in ("x_um", "y_um"))
         assert (found[y, x] == numbers).mean() > 0.97  # the centre of a crescent lies outside it
+
+    def test_all_measures_are_those_of_the_whole_slide(
+        self, undisturbed, red, slide, tmp_path, labels
+    ):
+        predict_slide.predict("red", slide, tmp_path / "all", measures="all")
+        found = results(tmp_path / "all")
+        np.testing.assert_array_equal(found["labels"][0], undisturbed["labels"][0])
+        table, basic = found["parquet"], undisturbed["parquet"]
+        assert table.select(basic.column_names).equals(basic)
+        rows = measures.measure(found["labels"][0], painted(labels), choice="all")
+        assert [*rows[0], "geometry"] == table.column_names
+        place = {number: place for place, number in enumerate(table["label"].to_pylist())}
+        order = [place[row["label"]] for row in rows]
+        for name in measures.COLUMNS["all"][-10:]:
+            of_tiles = table[name].to_numpy()[order]
+            # A nucleus on a border may lack pixels that the next tile gave to its neighbour.
+            same = np.isclose(of_tiles, [row[name] for row in rows], rtol=0.01, atol=1e-3)
+            assert same.mean() > 0.98, name
+        features = json.loads(found["geojson"])["features"]
+        written = [feature["properties"]["measurements"] for feature in features]
+        assert written == table.drop_columns("geometry").to_pylist()
+        anndata = pytest.importorskip("anndata", reason="an optional package: pip install anndata")
+        words = ["predict", "red", slide, "--out", tmp_path / "all", "--measures", "all"]
+        assert main([*map(str, words), "--anndata"]) == 0  # of a slide that is finished, at once
+        cells = anndata.read_h5ad(tmp_path / "all" / "slide.h5ad")
+        assert cells.obs_names.to_list() == [str(label) for label in table["label"].to_pylist()]
+        places = np.stack([table["x_um"], table["y_um"]], axis=1)
+        np.testing.assert_array_equal(cells.obsm["spatial"], places)
+        solidity = cells[:, "solidity"].X[:, 0]
+        np.testing.assert_allclose(solidity, table["solidity"], rtol=1e-6)
+        assert cells.uns["nuclei"]["measures"] == "all"
+        with pytest.raises(InputError, match=r"another measures \(all, not basic\)"):
+            predict_slide.predict("red", slide, tmp_path / "all")
+
+    def test_reports_of_earlier_releases_are_still_known(self, undisturbed, red, slide, tmp_path):
+        path = tmp_path / "undisturbed" / "slide.json"
+        report = json.loads(path.read_text())
+        del report["settings"]["measures"]
+        path.write_text(json.dumps(report))
+        predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        assert red.calls == 0
 
     def test_outlines_are_in_pixels_of_the_finest_level(self, red, tmp_path, labels):
         twice = painted(labels)[:600, :600].repeat(2, axis=0).repeat(2, axis=1)

@@ -1,19 +1,29 @@
-"""A table of nuclei: position, area, shape and stain of each nucleus."""
+"""A table of nuclei: position, area, shape, stain and neighbourhood of each nucleus."""
 
 import csv
 
 import numpy as np
 
 from ..data.stains import STAINS, optical_density
+from . import neighbours, shapes
 
 MPP = 0.25
 """Micrometres per pixel at 40x, as in MoNuSeg."""
 
-COLUMNS = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
+BASIC = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
+SHAPES = ("solidity", "eccentricity", "axis_major_length_um", "axis_minor_length_um")
+SHAPES += ("orientation_rad",)
+STAINING = ("haematoxylin_sd", "eosin", "eosin_sd")
+
+OWN = {"basic": BASIC, "all": BASIC + SHAPES + STAINING}
+"""Columns that one nucleus has by itself, by the choice of measures."""
+
+COLUMNS = {"basic": BASIC, "all": OWN["all"] + neighbours.COLUMNS}
+"""All columns, by the choice of measures."""
 
 
-def measure(labels, image, mpp=MPP):
-    """Measure every nucleus.
+def measure(labels, image, mpp=MPP, choice="basic"):
+    """Measure every nucleus of an image.
 
     Parameters
     ----------
@@ -23,15 +33,42 @@ def measure(labels, image, mpp=MPP):
         RGB.
     mpp : float
         Micrometres per pixel.
+    choice : {"basic", "all"}
+        Which measures.
 
     Returns
     -------
     list of dict
-        One row per nucleus, in the order of the labels, with the keys `COLUMNS`: `label`; the
+        One row per nucleus, in the order of the labels, with the keys `COLUMNS[choice]`: those of
+        `measure_each`; with "all" also those of `neighbours.measure`, None for a distance that does
+        not exist. All are rounded to four decimals, which is finer than their precision.
+    """
+    rows = measure_each(labels, image, mpp, choice)
+    if choice == "all":
+        x, y = ([row[name] for row in rows] for name in ("x_um", "y_um"))
+        extent = (mpp * size for size in labels.shape)
+        add_neighbours(rows, neighbours.measure(x, y, *extent))
+    return rows
+
+
+def measure_each(labels, image, mpp=MPP, choice="basic"):
+    """Measure every nucleus by itself.
+
+    Parameters
+    ----------
+    labels, image, mpp, choice
+        As for `measure`.
+
+    Returns
+    -------
+    list of dict
+        One row per nucleus, in the order of the labels, with the keys `OWN[choice]`: `label`; the
         centre, `x_um` and `y_um`, from the top left corner of the image; `area_um2`;
         `perimeter_um` by Crofton's formula; `circularity`, 4 pi area / perimeter^2, which is 1 for
         a disc; and `haematoxylin`, the mean optical density of that stain (Ruifrok & Johnston,
-        2001). All are rounded to four decimals, which is finer than their precision.
+        2001). With "all" also `solidity`, the share of the convex hull that is nucleus; the
+        measures of `shapes.ellipses`; the mean of eosin; and the standard deviations of both
+        stains over the pixels of the nucleus.
     """
     places = np.flatnonzero(labels > 0)
     owners, width = labels.ravel()[places], labels.shape[1]
@@ -41,43 +78,62 @@ def measure(labels, image, mpp=MPP):
     def mean(values):
         return np.bincount(owners, values)[found] / areas[found]
 
+    def deviation(values, means):
+        return np.sqrt(np.maximum(mean(np.square(values, dtype=float)) - means**2, 0))
+
+    y, x = divmod(places, width)
+    centre_x, centre_y = mean(x), mean(y)
     # Not with @: its threads would keep cores busy for a while after the product.
-    channels = zip(image.reshape(-1, 3)[places].T, np.linalg.inv(STAINS)[:, 0], strict=True)
-    density = sum(weight * optical_density(channel) for channel, weight in channels)
+    densities = [optical_density(channel) for channel in image.reshape(-1, 3)[places].T]
+    haematoxylin = _stain(densities, 0)
+    mean_haematoxylin = mean(haematoxylin)
     area = areas[found] * mpp**2
-    around = _perimeters(labels, len(areas))[found] * mpp
+    around = shapes.perimeters(labels, len(areas))[found] * mpp
     columns = {
         "label": found,
         # The centre of a pixel is half a pixel from its corner.
-        "x_um": (mean(places % width) + 0.5) * mpp,
-        "y_um": (mean(places // width) + 0.5) * mpp,
+        "x_um": (centre_x + 0.5) * mpp,
+        "y_um": (centre_y + 0.5) * mpp,
         "area_um2": area,
         "perimeter_um": around,
         "circularity": np.minimum(1, 4 * np.pi * area / around**2),
-        "haematoxylin": mean(density),
+        "haematoxylin": mean_haematoxylin,
     }
+    if choice == "all":
+        variances = mean(x * x) - centre_x**2, mean(y * y) - centre_y**2
+        ellipse = shapes.ellipses(*variances, mean(x * y) - centre_x * centre_y)
+        eosin = _stain(densities, 1)
+        mean_eosin = mean(eosin)
+        columns |= {
+            "solidity": areas[found] / shapes.convex_areas(labels, len(areas))[found],
+            "eccentricity": ellipse["eccentricity"],
+            "axis_major_length_um": ellipse["axis_major_length"] * mpp,
+            "axis_minor_length_um": ellipse["axis_minor_length"] * mpp,
+            "orientation_rad": ellipse["orientation"],
+            "haematoxylin_sd": deviation(haematoxylin, mean_haematoxylin),
+            "eosin": mean_eosin,
+            "eosin_sd": deviation(eosin, mean_eosin),
+        }
     values = zip(*(np.round(column, 4).tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in values]
 
 
-def _perimeters(labels, count):
-    """Perimeter of each label in pixels, by Crofton's formula.
-
-    It counts how often lines in four directions cross the border. Diagonal lines lie closer
-    together, by the square root of 2.
-    """
-    flat, width = np.pad(labels, 1).ravel(), labels.shape[1] + 2  # lines wrap in background
-    crossings = np.zeros(count)
-    for step, weight in (1, 1), (width, 1), (width - 1, np.sqrt(0.5)), (width + 1, np.sqrt(0.5)):
-        border = np.flatnonzero(flat[step:] != flat[:-step])
-        for side in (border, border + step):
-            crossings += weight * np.bincount(flat[side], minlength=count)
-    return np.pi / 8 * crossings
+def _stain(densities, stain):
+    """Optical density of one stain, of the optical densities of R, G and B."""
+    weights = np.linalg.inv(STAINS)[:, stain]
+    return sum(weight * density for weight, density in zip(weights, densities, strict=True))
 
 
-def write_table(path, rows):
+def add_neighbours(rows, columns):
+    """Add to rows of `measure_each` what `neighbours.measure` returned for them."""
+    for row, values in zip(rows, np.round(np.transpose(columns), 4).tolist(), strict=True):
+        for name, value in zip(neighbours.COLUMNS, values, strict=True):
+            row[name] = value if value == value else None  # NaN is not equal to itself
+
+
+def write_table(path, rows, choice="basic"):
     """Write the rows of `measure` to a CSV file; the header is written even without rows."""
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS[choice], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(dict(row) for row in rows)
+        writer.writerows(rows)

@@ -116,6 +116,6 @@ def feature(ring, row):
             "objectType": "detection",
             # QuPath 0.4 and later refuse a class without a colour.
             "classification": {"name": "Nucleus", "color": [0, 160, 80]},
-            "measurements": dict(row),
+            "measurements": {name: value for name, value in row.items() if value is not None},
         },
     }

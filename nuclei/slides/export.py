@@ -9,11 +9,10 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
-from ..prediction import measures, outlines
+from ..prediction import measures, neighbours, outlines
 from . import tile_nuclei
-
-MEASURES = measures.COLUMNS[1:]
 
 HEAD, TAIL = b'{"type": "FeatureCollection", "features": [', b"\n]}\n"
 """How the GeoJSON begins and ends."""
@@ -23,14 +22,13 @@ ROW_GROUP = 20_000
 
 
 @contextmanager
-def writer(job, scale, geojson, parquet):
+def writer(job, slide, geojson, parquet):
     """Open both files, and complete them at the end of the `with` block.
 
     Parameters
     ----------
     job : Job
-    scale : float
-        Pixels of the slide's finest level per pixel of the slide as it is read.
+    slide : Slide
     geojson : Path
         File for a FeatureCollection, as from `outlines.geojson`, in pixels of the slide's finest
         level, as in QuPath.
@@ -43,24 +41,28 @@ def writer(job, scale, geojson, parquet):
     callable
         Function that writes the nuclei of a tile. Its arguments are the tile (row and column) and
         an ndarray of uint32, shape (N + 1,): the number of each nucleus on the slide, or 0 to leave
-        it out.
+        it out. With all measures, tiles are only written at the end of the block, because the
+        neighbours of a nucleus may lie in any tile.
     """
-    columns = [("label", pa.uint32()), *((name, pa.float64()) for name in MEASURES)]
+    names = measures.COLUMNS[job.measures]
+    columns = [("label", pa.uint32()), *((name, pa.float64()) for name in names[1:])]
     # crs null: pixels are not in a coordinate system of the Earth.
     geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": None}
     described = {"version": "1.1.0", "primary_column": "geometry"}
     described["columns"] = {"geometry": geometry}
     schema = pa.schema([*columns, ("geometry", pa.binary())], {"geo": json.dumps(described)})
-    separator, pending = b"\n", []
+    separator, pending, waiting = b"\n", [], []
 
-    def write(tile, numbers):
+    def write(tile, numbers, around=None):
         nonlocal separator
-        rows, rings = _nuclei(job.nuclei_file(tile), scale, numbers)
+        rows, rings = _nuclei(job, tile, slide.scale, numbers)
         if not rows:
             return
+        if around is not None:
+            measures.add_neighbours(rows, around)
         text.write(separator + b",\n".join(map(orjson.dumps, map(outlines.feature, rings, rows))))
         separator = b",\n"
-        content = {name: [row[name] for row in rows] for name in measures.COLUMNS}
+        content = {name: [row[name] for row in rows] for name in names}
         content["geometry"] = [_well_known_binary(ring) for ring in rings]
         pending.append(pa.table(content, schema))
         if sum(map(len, pending)) > ROW_GROUP:
@@ -78,7 +80,9 @@ def writer(job, scale, geojson, parquet):
         pq.ParquetWriter(rows_file, schema, compression="zstd") as table,
     ):
         text.write(HEAD)
-        yield write
+        yield write if job.measures == "basic" else lambda *nuclei: waiting.append(nuclei)
+        for nuclei, around in _with_neighbours(job, slide, waiting):
+            write(*nuclei, around)
         flush()
         text.write(TAIL)
 
@@ -103,13 +107,29 @@ def is_whole_parquet(path, nuclei):
         return False
 
 
-def _nuclei(file, scale, numbers):
+def _with_neighbours(job, slide, waiting):
+    """Yield each tile and its numbers with the neighbourhoods of its nuclei on the whole slide."""
+    if not waiting:
+        return
+    centres, columns = [], len(measures.OWN[job.measures]) - 1
+    for tile, numbers in waiting:
+        (rows,) = tile_nuclei.load(job.nuclei_file(tile), "rows")
+        centres.append(rows.reshape(-1, columns)[numbers[1:] > 0, :2])
+    ends = np.cumsum(list(map(len, centres)))
+    extent = (slide.mpp * size for size in slide.shape)
+    found = neighbours.measure(*np.concatenate(centres).T, *extent)
+    around = np.split(np.stack(found), ends[:-1], axis=1)
+    yield from zip(tqdm(waiting, desc="Outlines", unit="tile"), around, strict=True)
+
+
+def _nuclei(job, tile, scale, numbers):
     """Rows and outlines of the nuclei of a tile whose number is not 0."""
-    rows, rings, points = tile_nuclei.load(file, "rows", "rings", "points")
+    rows, rings, points = tile_nuclei.load(job.nuclei_file(tile), "rows", "rings", "points")
     rings = np.split(np.round(rings * scale, 2), np.cumsum(points)[:-1])
     found = zip(numbers[1:].tolist(), rows.tolist(), rings, strict=False)
     kept = [(number, row, ring) for number, row, ring in found if number]
-    rows = [dict(zip(measures.COLUMNS, (number, *row), strict=True)) for number, row, _ in kept]
+    names = measures.OWN[job.measures]
+    rows = [dict(zip(names, (number, *row), strict=True)) for number, row, _ in kept]
     return rows, [ring for *_, ring in kept]
 
 

@@ -53,7 +53,7 @@ def find(job, tile):
     # Remove the mirrored pixels beyond the border of the slide.
     maps, image = _part(maps, job, tile, window), _part(image, job, tile, window)
     labels = instances.separate(maps, job.threshold)
-    nuclei = tile_nuclei.describe(labels, image, slide.mpp, window, core)
+    nuclei = tile_nuclei.describe(labels, image, slide.mpp, window, core, job.measures)
     tile_nuclei.save(file, nuclei)
     return len(nuclei.points), None
 

@@ -35,6 +35,8 @@ class Job:
         A pixel belongs to a nucleus from this probability up.
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns.
+    measures : {"basic", "all"}
+        Which measures of each nucleus.
     zarr : str
         Folder of the maps and labels.
     work : str
@@ -49,6 +51,7 @@ class Job:
     weights: str
     threshold: float
     augment: bool
+    measures: str
     zarr: str
     work: str
 

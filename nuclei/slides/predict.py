@@ -32,6 +32,7 @@ def predict(
     mpp=None,
     threshold=0.5,
     augment=False,
+    measures="basic",
     workers=1,
     scheduler=None,
 ):
@@ -55,6 +56,8 @@ def predict(
         A pixel belongs to a nucleus from this probability up.
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns.
+    measures : {"basic", "all"}
+        Which measures of each nucleus, see `prediction.measures`.
     workers : int
         With 1 the work is done in this process, on all cores. More workers are processes that
         share the cores.
@@ -84,6 +87,7 @@ def predict(
         "weights": weights,
         "threshold": threshold,
         "augment": augment,
+        "measures": measures,
     }
     with locked(_beside(stem, ".lock"), f"predicting {slide.name} into {out}"):
         if report := _finished(stem, settings, opened):
@@ -98,6 +102,7 @@ def predict(
             weights=weights,
             threshold=threshold,
             augment=augment,
+            measures=measures,
             zarr=str(store),
             work=str(work),
         )
@@ -112,7 +117,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
     drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in (".geojson", ".parquet")}
     with (
         explain_write_errors(job.work),
-        export.writer(job, slide.scale, *drafts.values()) as write,
+        export.writer(job, slide, *drafts.values()) as write,
         dask_cluster.connect(workers, scheduler) as client,
     ):
         nuclei, problems = _work(client, job, todo, write)

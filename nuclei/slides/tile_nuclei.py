@@ -26,7 +26,7 @@ class TileNuclei:
     rings : ndarray of float64, shape (sum of points, 2)
         Outlines, one after the other, as from `outlines.trace`.
     rows : ndarray of float64, shape (N, columns)
-        Measures of each nucleus: `measures.COLUMNS` without the label.
+        Measures of each nucleus: `measures.OWN` of the choice, without the label.
     """
 
     runs: np.ndarray
@@ -39,7 +39,7 @@ NAMES = [field.name for field in fields(TileNuclei)]
 """Names of the arrays in the file of a tile, in the order of the file."""
 
 
-def describe(labels, image, mpp, window, core):
+def describe(labels, image, mpp, window, core, choice):
     """Keep the nuclei whose centre lies in a tile, measure them and trace their outlines.
 
     Parameters
@@ -52,6 +52,8 @@ def describe(labels, image, mpp, window, core):
         Micrometres per pixel.
     window, core : tuple of int
         Top, left, height and width of the tile, with and without its halo.
+    choice : {"basic", "all"}
+        Which measures.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def describe(labels, image, mpp, window, core):
     """
     top, left, *_ = window
     rows = []
-    for row in measures.measure(labels, image, mpp):
+    for row in measures.measure_each(labels, image, mpp, choice):
         row["x_um"] = round(row["x_um"] + left * mpp, 4)
         row["y_um"] = round(row["y_um"] + top * mpp, 4)
         if _lies_in(row, core, mpp):
@@ -72,7 +74,7 @@ def describe(labels, image, mpp, window, core):
         runs=rle.encode(labels, top, left),
         points=np.array([len(ring) for ring in rings], np.int64),
         rings=np.concatenate([*rings, np.zeros((0, 2))]),
-        rows=np.array([[row[name] for name in measures.COLUMNS[1:]] for row in rows]),
+        rows=np.array([[row[name] for name in measures.OWN[choice][1:]] for row in rows]),
     )
 
 
