@@ -40,8 +40,10 @@ test: setup lint ## run the tests; those on real data need MONUSEG_DIR
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite
 
-train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [SET="WIDTH=32 ..."]
-	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") $(SET)
+# Only from the command line: some systems have a variable NAME, which is that of the computer.
+train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder NAME=my_unet START=unet]
+	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") \
+		$(foreach one,DATA NAME START,$(if $(filter command,$(origin $(one))),"$(one)=$($(one))")) $(SET)
 
 measure: setup ## measure the shipped models again, on MoNuSeg
 	@$(VENV_PYTHON) tools/measure.py

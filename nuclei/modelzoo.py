@@ -125,7 +125,7 @@ def trained(config, path):
 
 
 def start_from(network, name):
-    """Copy the weights of a trained model into a network, except those of the last layer.
+    """Copy the weights of a trained model into a network; of the last layer only if they fit.
 
     Parameters
     ----------
@@ -141,7 +141,9 @@ def start_from(network, name):
     """
     pairs = list(zip(network.layers, load(name).layers, strict=False))
     try:
-        for layer, trained_layer in pairs[:-1]:
+        # With another number of channels the last layer stays random.
+        same = network.output_shape[-1] == pairs[-1][1].output.shape[-1]
+        for layer, trained_layer in pairs if same else pairs[:-1]:
             layer.set_weights(trained_layer.get_weights())
     except ValueError as error:
         raise InputError(

@@ -20,7 +20,7 @@ FOLDERS = {
 }
 
 
-LONG = ("test_notebooks", "test_models", "test_predict_slide", "test_devices")
+LONG = ("test_notebooks", "test_own_data", "test_models", "test_predict_slide", "test_devices")
 """Files of the tests that take longest."""
 
 

@@ -19,10 +19,12 @@ ROOMS = [
     "networks",
     "training",
     "modelzoo",
+    "outputs",
     "prediction",
     "slides",
     "figures",
     "evaluation",
+    "model_card",
     "commands",
     "__main__",
 ]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from nuclei import modelzoo
+from nuclei import modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.prediction import windows
 from nuclei.scores import pixels
 
-NAMES = sorted(path.parent.name for path in modelzoo.MODELS.glob("*/config.json"))
+NAMES = outputs.models_of()
 BARS = {
     "unet": 0.80,
     "segnet": 0.78,

@@ -7,13 +7,13 @@ record of the training.
 import sys
 import time
 
-from nuclei import evaluation, modelzoo
+from nuclei import evaluation, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.errors import InputError
 
 
 def measure(root=modelzoo.MODELS):
-    """Evaluate every model in a folder and rewrite its `metrics.json`.
+    """Evaluate every model in a folder that was trained on MoNuSeg, and rewrite its `metrics.json`.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def measure(root=modelzoo.MODELS):
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     splits = {split: monuseg.load(split) for split in ("val", "test")}
-    for config in sorted(root.glob("*/config.json")):
-        folder, start = config.parent, time.perf_counter()
+    for name in outputs.models_of(root=root):
+        folder, start = root / name, time.perf_counter()
         model, metrics = modelzoo.load(folder), modelzoo.read_metrics(folder)
         for split, samples in splits.items():
             metrics[split] = evaluation.evaluate(model, samples)

@@ -1,18 +1,12 @@
 """Write the results of the README and the cards of the models from `metrics.json`."""
 
-from nuclei import ROOT, modelzoo
+from nuclei import ROOT, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.errors import InputError
-from nuclei.evaluation import table
+from nuclei.model_card import card, rows, time_taken
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
-
-PATCHES = {
-    "images": "cut anew from whole images in each epoch",
-    "files": "those that patch_generator.ipynb wrote",
-}
-"""What the parameter `PATCHES` of the notebooks means."""
 
 
 def pages(root=ROOT):
@@ -42,9 +36,9 @@ def pages(root=ROOT):
     for path in sorted(root.glob("models/*/config.json")):
         folder = path.parent
         metrics[folder.name] = modelzoo.read_metrics(folder)
-        config = modelzoo.read_config(folder)
-        rendered[folder / "README.md"] = card(folder.name, config, metrics[folder.name])
-    rendered[readme] = f"{before}{begin}\n\n{comparison(metrics)}\n\n{end}{after}"
+        rendered[folder / "README.md"] = card(folder)
+    compared = {name: metrics[name] for name in outputs.models_of(root=root / "models")}
+    rendered[readme] = f"{before}{begin}\n\n{comparison(compared)}\n\n{end}{after}"
     return rendered
 
 
@@ -69,7 +63,7 @@ def comparison(models):
         others = [f"{test['mean'][score]['mean']:.3f}" for score in scores]
         pooled = f"{test['pooled']['dice']:.3f}"
         size = f"{metrics['parameters'] / 1e6:.1f} M"
-        images.append([link, dice, pooled, *others, size, _training(metrics)])
+        images.append([link, dice, pooled, *others, size, time_taken(metrics)])
         if metrics["start"] != "random":
             begun.append(f"{link} ({metrics['start']})")
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
@@ -82,7 +76,7 @@ def comparison(models):
             "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI | PQ "
             "| Parameters | Training |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-            *_rows(images),
+            *rows(images),
             "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) compare nuclei, after a "
             "watershed has\nseparated touching ones. The other scores compare pixels.",
             *(
@@ -96,93 +90,9 @@ def comparison(models):
             "[docs/evaluation.md](docs/evaluation.md#soft-dice-per-pixel).\n",
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
-            *_rows(patches),
+            *rows(patches),
         ]
     )
-
-
-def card(name, config, metrics):
-    """Describe one model.
-
-    Parameters
-    ----------
-    name : str
-    config, metrics : dict
-        The content of its `config.json` and `metrics.json`.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    arguments = ", ".join(f"{key}={value!r}" for key, value in config["arguments"].items())
-    versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
-    settings = {
-        "Data": f"{metrics['data']}, {len(metrics['train_patients'])} patients",
-        "Held out for validation": ", ".join(metrics["val_patients"]),
-        "Start": f"{metrics['start']} weights",
-        "Epochs": f"{metrics['epochs']} of {metrics['steps_per_epoch']} batches "
-        f"of {metrics['batch_size']} augmented patches",
-        "Patches": PATCHES[metrics["patches"]],
-        "Learning rate": f"{metrics['learning_rate']:g} at its peak",
-        "Seed": metrics["seed"],
-        "Hardware": f"{_training(metrics)}, {metrics['hardware']['precision']}",
-        "Software": f"{versions}; commit {metrics['commit']}",
-    }
-    if "remarks" in metrics:
-        settings["Remarks"] = metrics["remarks"]
-    return CARD.format(
-        name=name,
-        network=f"{config['network']}({arguments})",
-        parameters=f"{metrics['parameters']:,}",
-        settings="\n".join(_rows(settings.items())),
-        test=table(metrics["test"]),
-        validation=table(metrics["val"]),
-    )
-
-
-CARD = """# {name}
-
-`{network}`
-
-The network has {parameters} parameters. It takes raw RGB, 0 to 255, at about 0.25 um per pixel. It
-gives each pixel the probability of nucleus and, as a second channel where `channels` is 2, the
-relative distance to the border of the nucleus. `make results` writes this page.
-
-```python
-from nuclei import modelzoo
-
-model = modelzoo.load("{name}")
-```
-
-## Training
-
-| | |
-| --- | --- |
-{settings}
-
-The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
-every epoch. No setting was chosen on the test images.
-
-## Test images
-
-{test}
-
-## Validation images
-
-{validation}
-
-Images are predicted whole, with a threshold of 0.5 and without test-time augmentation. The 95%
-intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the other scores compare
-pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
-scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
-definitions.
-
-## Licence
-
-The weights were trained on MoNuSeg, which is under CC BY-NC-SA 4.0. They are under the same
-licence: you may not use them commercially.
-"""
 
 
 def update(check=False):
@@ -208,14 +118,6 @@ def update(check=False):
 
 def _current(path):
     return path.read_text() if path.exists() else None
-
-
-def _training(metrics):
-    return f"{metrics['minutes']:.0f} min on {metrics['hardware']['device']}"
-
-
-def _rows(table):
-    return ["| " + " | ".join(map(str, row)) + " |" for row in table]
 
 
 if __name__ == "__main__":

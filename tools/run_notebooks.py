@@ -17,12 +17,14 @@ import papermill
 
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT
-from nuclei.atomic import atomic_write
+from nuclei.atomic import atomic_write, expand
 from nuclei.data import monuseg
 from nuclei.errors import InputError
 
 RUNS = Path("runs")
 FIRST, LAST = "patch_generator", "comparison"
+NAMES = "NAME", "START"
+"""Parameters that are names."""
 DOWNLOAD = "`.venv/bin/python -m nuclei download`"
 
 
@@ -81,7 +83,8 @@ def train(model, parameters):
     """Execute the notebook of a network with TRAIN=True.
 
     With MoNuSeg the results are written to models/ and Graphs/. On synthetic tissue they are
-    written to runs/, so that the weights of the project stay unchanged.
+    written to runs/, so that the weights of the project stay unchanged. With DATA, a folder of
+    annotated images, or NAME, all are written to models/<NAME>/.
 
     Parameters
     ----------
@@ -106,11 +109,14 @@ def train(model, parameters):
         raise InputError(
             f"{notebook} has no parameter {unknown.pop()!r}: choose from {', '.join(known)}."
         )
-    folder = monuseg.find()
-    output = "." if folder else str(RUNS)
-    where = f"{output}/models/ and {output}/Graphs/"
-    print(f"Training on {_source(folder)}, into {where}.", flush=True)
+    folder, data = monuseg.find(), parameters.get("DATA")
+    output = "." if folder or data else str(RUNS)
+    name = parameters.get("NAME")
+    where = f"{output}/models/{name}/" if name else f"{output}/models/ and {output}/Graphs/"
+    print(f"Training on {data or _source(folder)}, into {where}.", flush=True)
     parameters = {"TRAIN": True, "OUTPUT": output} | parameters
+    if data and "COMPARISON_SEEDS" in known:  # a lesson on the network, not on these data
+        parameters = {"COMPARISON_SEEDS": 0} | parameters
     execute(notebook, RUNS / f"{model}_training.ipynb", parameters, verbose=True)
 
 
@@ -125,6 +131,10 @@ def _parameter(text):
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    if name == "DATA" and value != "None":
+        return name, os.path.abspath(expand(value))  # before the working directory changes
+    if name in NAMES and value != "None":
+        return name, value  # also if it looks like a number
     try:
         return name, ast.literal_eval(value)
     except (SyntaxError, ValueError):

@@ -60,8 +60,8 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     @property
     def steps_per_epoch(self):
-        """Number of whole batches in one pass over all patches."""
-        return len(self.windows) // self.batch_size
+        """Number of whole batches in one pass over all patches, at least 1."""
+        return max(1, len(self.windows) // self.batch_size)
 
     @property
     def num_batches(self):

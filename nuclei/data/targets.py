@@ -3,20 +3,32 @@
 import numpy as np
 from scipy import ndimage
 
+from ..errors import InputError
+
 
 def targets(labels):
     """Make the training targets of an image: its mask and the relative distance.
 
     Parameters
     ----------
-    labels : ndarray of int, shape (H, W)
-        0 = background, 1..N = one nucleus each.
+    labels : ndarray of int, shape (H, W), or None
+        0 = background, 1..N = one nucleus each; None of an image that has only a mask.
 
     Returns
     -------
     ndarray of float32, shape (H, W, 2)
         First channel: the mask, 0 or 1. Second channel: `relative_distance`.
+
+    Raises
+    ------
+    InputError
+        If there are no labels.
     """
+    if labels is None:
+        raise InputError(
+            "An image has only a mask, which does not tell touching nuclei apart: give it a label "
+            "image or outlines, or set DISTANCE = False."
+        )
     return np.stack([labels > 0, relative_distance(labels)], axis=-1).astype(np.float32)
 
 

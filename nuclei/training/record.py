@@ -7,10 +7,10 @@ from importlib.metadata import version
 import keras
 
 from .. import ROOT
-from ..data import monuseg
+from ..data import loading
 
 
-def training_record(model, history, train, val, reports, device, **settings):
+def training_record(model, history, train, val, reports, device, data=None, **settings):
     """Collect the content of `metrics.json` after a training.
 
     Parameters
@@ -24,6 +24,9 @@ def training_record(model, history, train, val, reports, device, **settings):
         Reports of `evaluation.evaluate`, by split.
     device : dict
         What `devices.prepare` returned.
+    data : str, Path or None
+        As for `loading.load`. Of a folder of your own, only its name and numbers of images are
+        kept: names of images and patients may be nobody else's business.
     **settings
         Parameters of the notebook, such as `seed`, `epochs` and `start`.
 
@@ -32,17 +35,29 @@ def training_record(model, history, train, val, reports, device, **settings):
     dict
         JSON-serialisable.
     """
+    kept = {"train_patients": train, "val_patients": val}
+    kept = {key: [sample.patient for sample in samples] for key, samples in kept.items()}
+    if not loading.is_monuseg(data):
+        kept = {"train_images": len(train), "val_images": len(val)}
+        reports = {split: _without_names(report) for split, report in reports.items()}
     return {
         **provenance(),
-        "data": monuseg.source(train),
+        "data": loading.source(data, train),
         "parameters": model.count_params(),
         **settings,
         "hardware": device,
         "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
-        "train_patients": [sample.patient for sample in train],
-        "val_patients": [sample.patient for sample in val],
+        **kept,
         **reports,
     }
+
+
+def _without_names(report):
+    images = [
+        {key: value for key, value in image.items() if key not in ("name", "patient")}
+        for image in report["images"]
+    ]
+    return report | {"images": images}
 
 
 def provenance():

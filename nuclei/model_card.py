@@ -1,0 +1,155 @@
+"""Describe a trained model on a page, `models/<name>/README.md`, from what its folder holds."""
+
+from . import modelzoo
+from .atomic import atomic_write
+from .evaluation import table
+from .outputs import MONUSEG
+
+PATCHES = {
+    "images": "cut anew from whole images in each epoch",
+    "files": "those that patch_generator.ipynb wrote",
+}
+"""What the parameter `PATCHES` of the notebooks means."""
+
+
+def write(folder):
+    """Write the card of a model.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `card`.
+
+    Raises
+    ------
+    InputError
+        As in `card`, or if the file cannot be written.
+    """
+    text = card(folder)
+    with atomic_write(folder / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def card(folder):
+    """Describe one model.
+
+    Parameters
+    ----------
+    folder : Path
+        With its `config.json` and `metrics.json`.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Raises
+    ------
+    InputError
+        If one of the files is missing or damaged.
+    """
+    config, metrics = modelzoo.read_config(folder), modelzoo.read_metrics(folder)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in config["arguments"].items())
+    versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
+    settings = {
+        **_data(metrics),
+        "Start": f"{metrics['start']} weights",
+        "Epochs": f"{metrics['epochs']} of {metrics['steps_per_epoch']} batches "
+        f"of {metrics['batch_size']} augmented patches",
+        "Patches": PATCHES[metrics["patches"]],
+        "Learning rate": f"{metrics['learning_rate']:g} at its peak",
+        "Seed": metrics["seed"],
+        "Hardware": f"{time_taken(metrics)}, {metrics['hardware']['precision']}",
+        "Software": f"{versions}; commit {metrics['commit']}",
+    }
+    if "remarks" in metrics:
+        settings["Remarks"] = metrics["remarks"]
+    return CARD.format(
+        name=folder.name,
+        network=f"{config['network']}({arguments})",
+        parameters=f"{metrics['parameters']:,}",
+        settings="\n".join(rows(settings.items())),
+        test=table(metrics["test"]),
+        validation=table(metrics["val"]),
+        licence=_licence(metrics),
+    )
+
+
+CARD = """# {name}
+
+`{network}`
+
+The network has {parameters} parameters. It takes raw RGB, 0 to 255, at about 0.25 um per pixel. It
+gives each pixel the probability of nucleus and, as a second channel where `channels` is 2, the
+relative distance to the border of the nucleus. `make results` writes this page.
+
+```python
+from nuclei import modelzoo
+
+model = modelzoo.load("{name}")
+```
+
+## Training
+
+| | |
+| --- | --- |
+{settings}
+
+The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
+every epoch. No setting was chosen on the test images.
+
+## Test images
+
+{test}
+
+## Validation images
+
+{validation}
+
+Images are predicted whole, with a threshold of 0.5 and without test-time augmentation. The 95%
+intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the other scores compare
+pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
+scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
+definitions.
+
+## Licence
+
+{licence}
+"""
+
+NOT_COMMERCIAL = """which is under CC BY-NC-SA 4.0. They are under the same
+licence: you may not use them commercially."""
+
+
+def _data(metrics):
+    """What the model was trained on; of data of your own only the name and counts."""
+    if "train_images" in metrics:
+        numbers = [metrics["train_images"], metrics["val_images"]]
+        train, val = (f"{number} image{'s' * (number != 1)}" for number in numbers)
+        return {"Data": f"{metrics['data']}, {train}", "Held out for validation": val}
+    return {
+        "Data": f"{metrics['data']}, {len(metrics['train_patients'])} patients",
+        "Held out for validation": ", ".join(metrics["val_patients"]),
+    }
+
+
+def _licence(metrics):
+    data = metrics["data"]
+    if data == MONUSEG:
+        return f"The weights were trained on MoNuSeg, {NOT_COMMERCIAL}"
+    if data == "synthetic tissue":
+        return "The weights were trained on synthetic tissue, which comes with this code."
+    owners = f"The owners of {data} decide on the licence of the weights."
+    if MONUSEG in metrics.get("start_data", ()):
+        return f"{owners}\nThe training began with weights from MoNuSeg, {NOT_COMMERCIAL}"
+    return owners
+
+
+def time_taken(metrics):
+    """How long a training took, and on what."""
+    return f"{metrics['minutes']:.0f} min on {metrics['hardware']['device']}"
+
+
+def rows(table):
+    """Rows of a Markdown table."""
+    return ["| " + " | ".join(map(str, row)) + " |" for row in table]

@@ -1,0 +1,145 @@
+"""Where a training writes its results, and where its first weights come from."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from . import modelzoo
+from .data import loading
+from .errors import InputError
+
+MONUSEG = "MoNuSeg"
+
+
+class Places(NamedTuple):
+    """Where a notebook writes.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    model : Path
+        Its folder.
+    trained : str or Path
+        What `modelzoo.load` takes to load it.
+    graphs, diagrams : Path
+        Folders for curves and predictions, and for drawings of the network.
+    checkpoints : Path
+        Folder for the state of a training.
+    """
+
+    name: str
+    model: Path
+    trained: str | Path
+    graphs: Path
+    diagrams: Path
+    checkpoints: Path
+
+
+def places(output, default, name=None, data=None):
+    """Decide where a notebook writes.
+
+    A model of your own keeps all that is known of it in its folder. Those of the notebooks have
+    their figures in `Graphs/` and `Images/`.
+
+    Parameters
+    ----------
+    output : Path
+        The folder of models and figures.
+    default : str
+        Name of the model that the notebook is about.
+    name : str, optional
+        Name of a model of your own.
+    data : str, Path or None
+        As for `loading.load`.
+
+    Returns
+    -------
+    Places
+
+    Raises
+    ------
+    InputError
+        If data of your own come without a name, the name is no name of a folder, or a model of this
+        name was trained on other data.
+    """
+    if name is None and not loading.is_monuseg(data):
+        raise InputError(
+            f"A model that is trained on {data} needs a name of its own: set NAME, as in "
+            f"NAME=my_{default}."
+        )
+    title = default if name is None else str(name)
+    if Path(title).name != title or title.startswith("."):
+        raise InputError(f"{title!r} cannot be the name of a folder: choose another NAME.")
+    model = output / "models" / title
+    checkpoints = output / "checkpoints" / title
+    if name is None:
+        return Places(title, model, title, output / "Graphs", output / "Images", checkpoints)
+    _check_owner(model, data)
+    return Places(title, model, model, model, model, checkpoints)
+
+
+def _check_owner(model, data):
+    """Raise an InputError if a model was trained on other data than these."""
+    if not (model / "metrics.json").exists():
+        return
+    owner = modelzoo.read_metrics(model).get("data")
+    here = MONUSEG if loading.is_monuseg(data) else loading.source(data, [])
+    if owner not in (here, "synthetic tissue"):
+        raise InputError(
+            f"{model} was trained on {owner}, not on {here}: choose another NAME, or remove that "
+            "folder."
+        )
+
+
+def origin(start, config, otherwise="random"):
+    """Say where the first weights of a training come from, for its record.
+
+    Parameters
+    ----------
+    start : str or None
+        Name of the model that `modelzoo.start_from` takes.
+    config : dict
+        `network` and `arguments` of the new model.
+    otherwise : str
+        What the weights are without `start`.
+
+    Returns
+    -------
+    dict
+        `start`: in words; with `start`, also `start_data`: what it was trained on, the first first.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+    if not start:
+        return {"start": otherwise}
+    folder = modelzoo.find(start)
+    trained = modelzoo.read_config(folder)
+    channels = [one["arguments"].get("channels", 1) for one in (trained, config)]
+    words = f"models/{folder.name}" + ", last layer random" * (channels[0] != channels[1])
+    try:
+        metrics = modelzoo.read_metrics(folder)
+        data = [*metrics.get("start_data", []), metrics["data"]]
+    except (InputError, KeyError):  # a training must not fail at its end for want of a record
+        data = ["unknown data"]
+    return {"start": words, "start_data": data}
+
+
+def models_of(data=MONUSEG, root=modelzoo.MODELS):
+    """List the models in a folder that were trained on these data.
+
+    Parameters
+    ----------
+    data : str
+        As in their `metrics.json`.
+    root : Path
+
+    Returns
+    -------
+    list of str
+        Names, sorted.
+    """
+    names = sorted(path.parent.name for path in root.glob("*/config.json"))
+    return [name for name in names if modelzoo.read_metrics(root / name).get("data") == data]
