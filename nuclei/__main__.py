@@ -15,7 +15,10 @@ from tqdm import tqdm
 from .atomic import atomic_write, expand, explain_write_errors
 from .errors import InputError, SlideError
 from .images import read_rgb, write_png
-from .quiet import check_output, silence_native_stderr, steady_streams
+from .quiet import check_output, steady_streams
+
+ENGINES = ("auto", "keras", "openvino", "openvino-int8")
+"""As in `prediction.engines`, which not every command imports."""
 
 # Keras is imported within the commands, after all checks that do not need it: the import takes
 # seconds, and --help or a mistake in the command should not have to wait for it.
@@ -91,6 +94,7 @@ def _predict_slide(options, path):
             mpp=options.mpp,
             threshold=options.threshold,
             augment=options.augment,
+            engine=options.engine,
             workers=options.workers,
             scheduler=options.scheduler,
         )
@@ -111,15 +115,15 @@ def _predict_images(options, images):
     """Find the nuclei of images that fit into memory; return how many could not be read."""
     import tifffile
 
-    from .prediction import instances, windows
+    from .prediction import engines, instances, windows
     from .prediction.overlay import outline
 
-    model, failures = _load(options.model), 0
+    engine, failures = engines.load(options.model, options.engine), 0
     nested = sys.stderr.isatty()  # nested bars need a terminal
     for path in tqdm(images, desc="Predicting", unit="image"):
         try:
             image = read_rgb(path)
-            maps = windows.predict_maps(model, image, augment=options.augment, progress=nested)
+            maps = windows.predict_maps(engine, image, augment=options.augment, progress=nested)
         except InputError as error:
             tqdm.write(str(error), file=sys.stderr)
             failures += 1
@@ -185,25 +189,21 @@ def _evaluate(options):
         raise InputError(f"{options.json} is a folder: choose a file in it for the report.")
     from . import evaluation
     from .data import monuseg
+    from .prediction import engines
 
     samples = monuseg.load(options.split, options.data)
-    report = evaluation.evaluate(_load(options.model), samples)
+    report = evaluation.evaluate(engines.load(options.model, options.engine), samples)
     data = monuseg.source(samples)
     report = {"data": data, "split": options.split, **report, "model": options.model}
     print(
         f"{options.model} on {data}, {options.split}, {len(samples)} images: "
-        f"whole, threshold {report['threshold']}, no test-time augmentation"
+        f"whole, threshold {report['threshold']}, no test-time augmentation, "
+        f"engine {report['engine']}"
     )
     print(evaluation.table(report))
     if options.json:
         evaluation.save_report(options.json, report)
     return 0
-
-
-def _load(name):
-    with silence_native_stderr():
-        from . import modelzoo
-    return modelzoo.load(name)
 
 
 def _parser():
@@ -240,6 +240,9 @@ def _parser():
     command.add_argument("--augment", action="store_true", help=text)
     text = "a pixel is in a nucleus from this probability up (default: %(default)s)"
     command.add_argument("--threshold", metavar="P", type=probability, default=0.5, help=text)
+    text = "what runs the network: Keras, or OpenVINO in float32 or int8, which is faster on CPUs "
+    text += "(default: %(default)s: Keras on a GPU, else int8 if the model has it, else openvino)"
+    command.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help=text)
     text = "micrometres per pixel of a slide, if the file lacks them or is wrong"
     command.add_argument("--mpp", metavar="UM", type=positive(float), help=text)
     text = "number of processes for a slide, which share the cores (default: %(default)s)"
@@ -255,6 +258,8 @@ def _parser():
     command.add_argument("--data", metavar="DIR", type=expand, help=text)
     text = "images to score (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val"), default="test", help=text)
+    text = "what runs the network, as for predict (default: %(default)s, the reference)"
+    command.add_argument("--engine", choices=ENGINES, default="keras", help=text)
     command.add_argument("--json", metavar="FILE", type=expand, help="also write the scores here")
     return parser
 

@@ -19,11 +19,12 @@ import zarr
 from objects_reference import share_matched
 from slide_files import aperio, dicom_slide, leica, painted, tissue
 
-from nuclei import ROOT, modelzoo, networks
+from nuclei import ROOT, modelfiles, modelzoo, networks
 from nuclei.__main__ import main
 from nuclei.atomic import locked
 from nuclei.errors import InputError
 from nuclei.prediction import instances, windows
+from nuclei.prediction.engines import KerasEngine
 from nuclei.slides import find, ome_zarr
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
@@ -51,8 +52,8 @@ def red(monkeypatch, tmp_path):
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "config.json").write_text("{}")
     for module in (find, predict_slide):
-        monkeypatch.setattr(module, "load_model", lambda *_: model)
-    monkeypatch.setattr(modelzoo, "find", lambda name: tmp_path / "red")
+        monkeypatch.setattr(module, "load_engine", lambda job: KerasEngine(model))
+    monkeypatch.setattr(modelfiles, "find", lambda name: tmp_path / "red")
     return model
 
 
