@@ -116,7 +116,6 @@ def _predict_images(options, images):
     import tifffile
 
     from .prediction import engines, instances, windows
-    from .prediction.overlay import outline
 
     engine, failures = engines.load(options.model, options.engine), 0
     nested = sys.stderr.isatty()  # nested bars need a terminal
@@ -140,6 +139,8 @@ def _predict_images(options, images):
             nuclei = instances.separate(maps, options.threshold)
             _write_nuclei(options.out, path.stem, nuclei, image)
         if options.overlay:
+            from .prediction.overlay import outline
+
             write_png(options.out / f"{path.stem}_overlay.png", outline(image, nuclei))
         write_png(options.out / f"{path.stem}_mask.png", mask.astype("uint8") * 255)
     print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")

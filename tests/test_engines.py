@@ -12,17 +12,13 @@ import pytest
 from PIL import Image
 
 from nuclei import ROOT, gpus, modelfiles, modelzoo
+from nuclei.data import synthetic
 from nuclei.errors import InputError
 from nuclei.prediction import engines, windows
 from nuclei.prediction.engines import convert, files, loading
 
 NAMES = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
 CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 2, "channels": 2}}
-NETWORKS = {
-    "unet": {"width": 2, "depth": 2, "channels": 2},
-    "segnet": {"width": 2},
-    "deeplabv3": {"width": 4},
-}
 
 
 def noise(*shape, seed=0):
@@ -66,49 +62,45 @@ def with_int8(folder, red):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("network", NETWORKS)
-def test_float32_gives_what_keras_gives_for_any_size(tmp_path, network):
-    config = {"network": network, "arguments": NETWORKS[network]}
-    model = modelzoo.build(config)
-    generator = np.random.default_rng(0)
-    scaled = [weight + 0.05 * generator.normal(size=weight.shape) for weight in model.get_weights()]
-    model.set_weights([np.abs(w) if (w > -0.5).all() else w for w in scaled])
-    modelzoo.save(tmp_path / network, model, config, [{"epoch": 1}], {})
-    engine = engines.load(tmp_path / network, "openvino")
-    assert engine.name == "openvino" and engine.network == network
-    assert engine.channels == model.output_shape[-1]
-    for shape in (1, 64, 96), (3, 32, 32), (1, 64, 96):
-        batch = noise(*shape)
-        expected = engines.KerasEngine(model).forward(batch)
+@pytest.mark.parametrize("name", ["segnet", "deeplabv3_mobilenetv2"])
+def test_float32_gives_what_keras_gives_for_any_size(name):
+    """The networks with layers of our own, and with global pooling, whose values differ by size."""
+    model, engine = engines.load(name, "keras"), engines.load(name, "openvino")
+    assert (engine.name, engine.network) == ("openvino", name.partition("_")[0])
+    assert engine.channels == model.channels == 1
+    image, _ = synthetic.tissue(seed=0, shape=(96, 128))
+    for batch in image[None], np.stack([image, image[::-1]])[:, 32:], image[None]:
         found = engine.forward(batch)
-        assert found.dtype == np.float32 and np.ptp(expected) > 1e-3
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert found.dtype == np.float32 and np.ptp(found) > 0.5
+        np.testing.assert_allclose(found, model.forward(batch), atol=1e-4)
         np.testing.assert_array_equal(engine.forward(np.float32(batch)), found)
 
 
 @pytest.mark.tensorflow
-def test_a_model_is_converted_once_and_again_after_a_change(folder, monkeypatch, capsys):
-    first = engines.load(folder, "openvino").forward(noise(1, 32, 32))
+def test_a_model_is_converted_once_and_again_after_a_change(folder, red, monkeypatch, capsys):
+    converted = []
+    monkeypatch.setattr(convert, "convert", lambda model: converted.append(model) or red)
+    for times in 1, 1:  # the second time, the cache has it
+        assert engines.load(folder, "openvino").name == "openvino"
+        assert len(converted) == times
     assert capsys.readouterr().err.startswith("Converting small for OpenVINO, once: ")
-    with monkeypatch.context() as patch:
-        patch.setattr(convert, "convert", None)
-        again = engines.load(folder, "openvino").forward(noise(1, 32, 32))
-    assert not capsys.readouterr().err
-    np.testing.assert_array_equal(again, first)
 
     files.cached_file(modelfiles.fingerprint(folder)).write_bytes(b"cut short")
     engines.load(folder, "openvino")
-    assert "Converting" in capsys.readouterr().err
+    assert len(converted) == 2
     modelzoo.save(folder, modelzoo.build(CONFIG), CONFIG, [{"epoch": 1}], {})
     engines.load(folder, "openvino")
-    assert "Converting" in capsys.readouterr().err
+    assert len(converted) == 3
 
 
 @pytest.mark.tensorflow
-def test_a_cache_that_cannot_be_written_is_said_and_no_harm(folder, tmp_path, monkeypatch, capsys):
+def test_a_cache_that_cannot_be_written_is_said_and_no_harm(
+    folder, red, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(convert, "convert", lambda model: red)
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert engines.load(folder, "openvino").channels == 2
+    assert engines.load(folder, "openvino").channels == 1
     assert "could not be written" in capsys.readouterr().err
 
 
@@ -223,19 +215,21 @@ def test_a_gpu_is_looked_for_without_keras(tmp_path, monkeypatch):
 
 
 FAST = """
-import resource, sys
+import sys
 from nuclei.__main__ import main
 
 code = main(sys.argv[1:])
-slow = {"tensorflow", "keras", "jax", "torch", "dask", "zarr", "matplotlib"} & set(sys.modules)
-print(code, sorted(slow), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+slow = {"tensorflow", "keras", "jax", "torch", "dask", "zarr", "matplotlib", "scipy", "skimage"}
+slow &= set(sys.modules)
+status = dict(line.split(":") for line in open("/proc/self/status"))
+print(code, sorted(slow), int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux reports it")
 def test_an_image_takes_no_tensorflow_and_half_a_gigabyte(tmp_path):
-    Image.fromarray(noise(1000, 1000)).save(tmp_path / "a.png")
-    words = ["predict", "unet_instances", "a.png", "--instances", "--overlay", "--out", "out"]
+    Image.fromarray(synthetic.tissue(seed=0, shape=(1000, 1000))[0]).save(tmp_path / "a.png")
+    words = ["predict", "unet_instances", "a.png", "--instances", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", FAST, *words]
     done = subprocess.run(
