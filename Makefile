@@ -21,7 +21,7 @@ export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run test notebooks train measure results lint test-backends benchmark clean
+.PHONY: help setup run test notebooks train quantize measure results lint test-backends benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder 
 
 measure: setup ## measure the shipped models again, on MoNuSeg
 	@$(VENV_PYTHON) tools/measure.py
+
+quantize: setup ## make the int8 form of the models: make quantize [MODEL=unet]; needs MoNuSeg
+	$(VENV_PYTHON) -m pip install --quiet -r requirements-quantize.txt
+	@$(VENV_PYTHON) tools/quantize.py $(MODEL)
 
 results: setup ## write the tables of the README and the models' cards from their metrics
 	@$(VENV_PYTHON) tools/results.py

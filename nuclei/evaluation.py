@@ -12,6 +12,7 @@ from .atomic import atomic_write
 from .data import patches
 from .errors import InputError
 from .prediction import instances, windows
+from .prediction.engines import as_engine
 from .scores import pixels
 from .scores.intervals import bootstrap_interval, paired_test
 from .scores.objects import object_scores
@@ -43,7 +44,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model or engine
         Maps raw RGB (B, H, W, 3) to probability (B, H, W, 1), or to probability and distance
         (B, H, W, 2); see `instances.separate`.
     samples : sequence of Sample
@@ -63,7 +64,8 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         `accuracy`, `loss` (mean binary cross-entropy) and `soft_dice_per_pixel`, and those of
         `objects.ObjectScores` if every sample has labels.
 
-        - `model`, `threshold`, `seconds_per_image` (median, whole images)
+        - `model`, the network; `engine`; `threshold`; `seconds_per_image` (median,
+          whole images)
         - `images`: for each image `name`, `patient`, `organ` and its scores
         - `mean`: for each score the `mean` over images and its 95% bootstrap interval over
           images, `low` to `high`
@@ -78,11 +80,12 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     """
     if not samples:
         raise InputError("There are no images to evaluate: choose a split that has some.")
+    engine = as_engine(model)
     whole, nuclei, pieces, seconds, patch_count = [], [], [], [], 0
     labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
-        maps = windows.predict_maps(model, sample.image, augment=augment)
+        maps = windows.predict_maps(engine, sample.image, augment=augment)
         seconds.append(perf_counter() - start)
         whole.append(_measure(maps[..., 0], sample.mask, threshold))
         nuclei.append({})
@@ -93,7 +96,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)
         patch_count += len(images)
         for i in range(0, len(images), PATCH_BATCH):
-            probability = windows.forward(model, images[i : i + PATCH_BATCH])[..., 0]
+            probability = engine.forward(images[i : i + PATCH_BATCH])[..., 0]
             pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
 
     images = [
@@ -108,7 +111,8 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
     ]
     scores = [score for score in images[0] if isinstance(images[0][score], float)]
     return {
-        "model": model.name,
+        "model": engine.network,
+        "engine": engine.name,
         "threshold": threshold,
         "seconds_per_image": float(np.median(seconds)),  # the first one also compiles
         "images": images,

@@ -4,9 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from . import ROOT
 from .atomic import atomic_write, expand
 from .errors import InputError
+from .modelfiles import MODELS, find, identity, read_metrics, weights_file
 from .quiet import explain_backend
 
 with explain_backend():
@@ -16,7 +16,20 @@ with explain_backend():
     from .networks.weights import load_weights, save_weights
     from .training.history import write_history
 
-MODELS = ROOT / "models"
+__all__ = [
+    "MODELS",
+    "build",
+    "ensemble",
+    "find",
+    "identity",
+    "load",
+    "read_config",
+    "read_metrics",
+    "save",
+    "start_from",
+    "trained",
+    "write_metrics",
+]
 
 LARGE = 12_500_000
 """Above this number of parameters, weights are saved as float16: in float32 they take 50 MB."""
@@ -44,22 +57,8 @@ def load(name):
     """
     folder = find(name)
     model = build(read_config(folder))
-    load_weights(model, _weights(folder), "restore the file or train the model again.")
+    load_weights(model, weights_file(folder), "restore the file or train the model again.")
     return model
-
-
-def _weights(folder):
-    """The file with the weights; that of a folder that was renamed is the only one in it."""
-    named = folder / f"{folder.name}.weights.h5"
-    others = sorted(path for path in folder.glob("*.weights.h5") if not path.name.startswith("."))
-    if named in others or not others:
-        return named
-    if len(others) > 1:
-        raise InputError(
-            f"{folder} has the weights {' and '.join(path.name for path in others)}: keep those "
-            f"that belong to its config.json, as {named.name}."
-        )
-    return others[0]
 
 
 def ensemble(names):
@@ -212,69 +211,6 @@ def write_metrics(folder, metrics):
 def _write_json(path, content):
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def find(name):
-    """Find the folder of a model.
-
-    Parameters
-    ----------
-    name : str or Path
-        A folder of `models/`, e.g. "unet", or the path of such a folder elsewhere, see
-        `atomic.expand`.
-
-    Returns
-    -------
-    Path
-        An absolute path, whose last part is the name of the model, also for ".".
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or it cannot be read.
-    """
-    for folder in (MODELS / name, expand(name)):
-        try:
-            if (folder / "config.json").is_file():
-                return Path(os.path.abspath(folder))
-        except PermissionError:
-            raise InputError(f"{folder} cannot be read: change its permissions.") from None
-        except OSError:  # a name that is too long
-            continue
-    known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
-    raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
-
-
-def identity(name):
-    """Return one name of a model, by whichever name or path it is given.
-
-    Parameters
-    ----------
-    name : str or Path
-        As for `find`.
-
-    Returns
-    -------
-    str
-        The name of a model in `models/`, as "unet" for "models/unet"; else the path of its folder,
-        absolute and without links. `load` takes both.
-
-    Raises
-    ------
-    InputError
-        As in `find`.
-    """
-    folder = find(name).resolve()
-    return folder.name if folder.parent == MODELS.resolve() else str(folder)
-
-
-def read_metrics(folder):
-    """Read `metrics.json`, the record of training and evaluation; an InputError if that fails."""
-    path = expand(folder) / "metrics.json"
-    try:
-        return json.loads(path.read_bytes())  # as bytes in UTF-8, whatever the locale
-    except (OSError, ValueError):
-        raise InputError(f"{path} is missing or damaged: restore it or train again.") from None
 
 
 def read_config(folder):

@@ -62,7 +62,7 @@ def explain_backend():
         If Keras cannot be imported, because its backend is not installed, cannot train, or because
         its settings are damaged.
     """
-    name, source = _backend()
+    name, source = backend()
     if name not in BACKENDS:
         need = f"but the networks need {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}"
         raise InputError(f"{source} the Keras backend {name}, {need}: {_cure(name)}.")
@@ -90,7 +90,7 @@ def explain_backend():
         keras.config.set_floatx("float32")
 
 
-def _backend():
+def backend():
     """The backend that Keras has or will import, and the beginning of a sentence on who says so."""
     if keras := sys.modules.get("keras"):
         return keras.config.backend(), "This process runs"

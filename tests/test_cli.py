@@ -17,7 +17,7 @@ from nuclei import ROOT, modelzoo
 from nuclei.__main__ import main
 from nuclei.data import download, monuseg, synthetic
 from nuclei.errors import InputError
-from nuclei.prediction import windows
+from nuclei.prediction import engines, windows
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
 
@@ -38,12 +38,12 @@ class Red:
 def here(tmp_path, monkeypatch):
     """A folder to work in, without MoNuSeg, where the model is `Red` by any name but "none"."""
 
-    def load(name):
+    def load(name, engine):
         if name == "none":
             raise InputError("There is no model none: choose one of unet.")
-        return Red()
+        return engines.KerasEngine(Red())
 
-    monkeypatch.setattr(modelzoo, "load", load)
+    monkeypatch.setattr(engines, "load", load)
     monkeypatch.setattr(monuseg, "FOLDER", tmp_path / "nowhere")
     monkeypatch.delenv("MONUSEG_DIR", raising=False)
     monkeypatch.chdir(tmp_path)

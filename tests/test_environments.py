@@ -90,7 +90,6 @@ class TestCurrentFolder:
 
 STAND_IN = """
 import sys
-from types import SimpleNamespace
 
 
 class Red:
@@ -101,8 +100,10 @@ class Red:
         return batch[..., :1] / 255
 
 
-sys.modules["nuclei.modelzoo"] = SimpleNamespace(load=lambda name: Red())
 from nuclei.__main__ import main
+from nuclei.prediction import engines
+
+engines.load = lambda name, engine: engines.KerasEngine(Red())
 
 sys.exit(main())
 """
@@ -225,9 +226,8 @@ class TestKerasThatCannotBeUsed:
     def test_one_sentence_says_so(self, here, case):
         backend, text, sentence = self.CASES[case]
         variables = {"KERAS_BACKEND": backend, "KERAS_HOME": settings(here / "keras", text)}
-        done = run(
-            [PYTHON, "-m", "nuclei", "predict", "unet", "a.png", "--out", "out"], here, **variables
-        )
+        command = [PYTHON, "-m", "nuclei", "predict", "unet", "a.png", "--out", "out"]
+        done = run([*command, "--engine", "keras"], here, **variables)
         assert done.returncode == 1 and not (here / "out").exists()
         (line,) = done.stderr.splitlines()
         assert sentence in line and line.endswith(".") and line.count(". ") == 0

@@ -14,6 +14,8 @@ ROOMS = [
     "atomic",
     "images",
     "quiet",
+    "gpus",
+    "modelfiles",
     "scores",
     "data",
     "networks",
@@ -129,8 +131,9 @@ def test_every_file_says_what_it_is_for_and_is_short(path):
 def test_rooms_are_walked_as_they_should_be(tmp_path, monkeypatch):
     """The walk itself sees imports of every form."""
     found = set(imported(PACKAGE / "slides" / "find.py"))
-    assert {"atomic", "errors", "prediction.windows", "slides.job", "slides.rle"} <= found
-    assert "modelzoo" in set(imported(PACKAGE / "slides" / "job.py"))  # within a function
+    assert {"atomic", "errors", "prediction.artefacts", "slides.job", "slides.rle"} <= found
+    loading = PACKAGE / "prediction" / "engines" / "loading.py"
+    assert {"modelzoo", "prediction.engines.files"} <= set(imported(loading))  # within a function
     assert "data.annotations" in set(imported(PACKAGE / "data" / "dataset.py"))
     assert "data.annotations.polygons" in set(
         imported(PACKAGE / "data" / "annotations" / "aperio.py")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from nuclei import modelzoo, training
+from nuclei import modelfiles, modelzoo, training
 from nuclei.data.dataset import Sample
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
@@ -129,7 +129,7 @@ def test_large_models_are_kept_and_measured_in_half_precision(tmp_path, trained,
 
 
 def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
-    monkeypatch.setattr(modelzoo, "MODELS", folder.parent)
+    monkeypatch.setattr(modelfiles, "MODELS", folder.parent)
     assert_equal_weights(modelzoo.load("small"), trained)
     monkeypatch.chdir(folder)
     assert_equal_weights(modelzoo.load("."), trained)
@@ -155,7 +155,7 @@ def test_of_several_weights_none_is_guessed(folder, weights):
 
 
 def test_a_model_has_one_identity_whatever_it_is_called(folder, monkeypatch):
-    monkeypatch.setattr(modelzoo, "MODELS", folder.parent)
+    monkeypatch.setattr(modelfiles, "MODELS", folder.parent)
     monkeypatch.setenv("HOME", str(folder.parent.parent))
     monkeypatch.chdir(folder.parent.parent)
     here = f"{folder.parent.name}/small"

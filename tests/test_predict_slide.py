@@ -23,12 +23,13 @@ from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
 from slide_files import aperio, dicom_slide, leica, painted, tissue
 
-from nuclei import ROOT, modelzoo, networks
+from nuclei import ROOT, modelfiles, modelzoo, networks
 from nuclei.__main__ import main
 from nuclei.atomic import locked
 from nuclei.data import annotations
 from nuclei.errors import InputError
 from nuclei.prediction import instances, measures, windows
+from nuclei.prediction.engines import KerasEngine
 from nuclei.slides import find, ome_zarr
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
@@ -56,8 +57,8 @@ def red(monkeypatch, tmp_path):
     (tmp_path / "red").mkdir()
     (tmp_path / "red" / "config.json").write_text("{}")
     for module in (find, predict_slide):
-        monkeypatch.setattr(module, "load_model", lambda *_: model)
-    monkeypatch.setattr(modelzoo, "find", lambda name: tmp_path / "red")
+        monkeypatch.setattr(module, "load_engine", lambda job: KerasEngine(model))
+    monkeypatch.setattr(modelfiles, "find", lambda name: tmp_path / "red")
     return model
 
 

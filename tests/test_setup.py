@@ -41,7 +41,12 @@ def requirements(name):
 
 ALL = [
     requirement
-    for name in ("requirements.txt", "requirements-gpu.txt", "requirements-dev.txt")
+    for name in (
+        "requirements.txt",
+        "requirements-gpu.txt",
+        "requirements-dev.txt",
+        "requirements-quantize.txt",
+    )
     for requirement in requirements(name)
 ]
 

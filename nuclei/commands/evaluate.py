@@ -2,7 +2,7 @@
 
 from ..atomic import expand
 from ..errors import InputError
-from ..quiet import silence_native_stderr
+from ..prediction.engines import AUTO, ENGINES
 
 
 def add(commands, model):
@@ -19,6 +19,8 @@ def add(commands, model):
     command.add_argument("--data", metavar="FOLDER", type=expand, help=text)
     text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
+    text = "what runs the network, as for predict (default: %(default)s, the reference)"
+    command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
     text = "also write the scores here, for each image and as a whole"
     command.add_argument("--json", metavar="FILE", type=expand, help=text)
     text = "also write a table here, with a row for each image and model"
@@ -34,20 +36,20 @@ def run(options):
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
     from .. import evaluation
     from ..data import loading
+    from ..prediction import engines
 
     samples = loading.load(options.data, options.split)
     data = loading.source(options.data, samples)
     names = [name for name in (options.model, options.second) if name]
-    with silence_native_stderr():
-        from .. import modelzoo
-    models = [modelzoo.load(name) for name in names]
+    models = [engines.load(name, options.engine) for name in names]
     reports = []
     for name, model in zip(names, models, strict=True):
         report = evaluation.evaluate(model, samples)
         reports.append({"data": data, "split": options.split, **report, "model": name})
         print(
             f"{name} on {data}, {options.split}, {len(samples)} images: "
-            f"whole, threshold {report['threshold']}, no test-time augmentation"
+            f"whole, threshold {report['threshold']}, no test-time augmentation, "
+            f"engine {report['engine']}"
         )
         print(evaluation.table(report))
     results = reports[0]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from skimage.measure import label
 
 from ..errors import InputError
 from ..images import read_mpp, read_rgb, resolution
@@ -143,6 +142,8 @@ def _connected(labels):
     A nucleus that was thin somewhere can fall into pieces when it is scaled. Returns the labels
     and, for each new number, the old one.
     """
+    from skimage.measure import label  # not at the top: few images need it, and it loads SciPy
+
     pieces = label(labels, connectivity=1)
     areas = np.bincount(pieces.ravel())
     owners = np.zeros(len(areas), np.int32)

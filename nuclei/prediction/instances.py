@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from . import confidence
 
@@ -201,11 +200,18 @@ def _fill_holes(mask):
 def _fill_holes_of_one(labels):
     """Fill the holes that are surrounded by a single nucleus, in place."""
     gaps, enclosed = _gaps(labels > 0)
-    windows = ndimage.find_objects(gaps)
-    for gap in np.flatnonzero(enclosed):
-        # Add a rim of one pixel around the gap.
-        window = tuple(slice(axis.start - 1, axis.stop + 1) for axis in windows[gap - 1])
-        hole = (gaps[window] == gap).astype(np.uint8)
+    places = np.flatnonzero(enclosed[gaps])
+    if not len(places):
+        return labels
+    places = places[np.argsort(gaps.ravel()[places], kind="stable")]  # hole by hole
+    starts = np.flatnonzero(np.diff(gaps.ravel()[places], prepend=0))
+    # Add a rim of one pixel around each hole.
+    axes = np.divmod(places, labels.shape[1])
+    firsts = zip(*(np.minimum.reduceat(axis, starts) - 1 for axis in axes), strict=True)
+    lasts = zip(*(np.maximum.reduceat(axis, starts) + 2 for axis in axes), strict=True)
+    for place, first, last in zip(places[starts], firsts, lasts, strict=True):
+        window = tuple(map(slice, first, last))
+        hole = (gaps[window] == gaps.flat[place]).astype(np.uint8)
         around = labels[window][cv2.dilate(hole, CROSS) > hole]
         if (around == around[0]).all():
             labels[window][hole > 0] = around[0]
@@ -223,7 +229,7 @@ def _gaps(mask):
         For each number, whether the component stays clear of the border of the image; False for
         the mask.
     """
-    count, gaps = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
+    count, gaps = cv2.connectedComponents((~mask).view(np.uint8), connectivity=4)
     enclosed = np.arange(count) > 0
     for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         enclosed[gaps[side]] = False

@@ -6,7 +6,6 @@ import tifffile
 from ..atomic import atomic_write, expand
 from ..images import write_png
 from . import h5ad, measures, outlines
-from .overlay import outline
 
 
 def write(
@@ -52,6 +51,8 @@ def write(
     if instances:
         _write_nuclei(found, stem, choice, settings)
     if overlay:
+        from .overlay import outline  # not at the top: it loads scikit-image
+
         nuclei = found.labels if instances else found.mask
         write_png(f"{stem}_overlay.png", outline(found.image, nuclei))
     # The mask is written last: if it exists, the other files of the image do too.

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
+from .engines import as_engine
 from .test_time_augmentation import test_time_augmentation
 
 GRID = 32
@@ -58,9 +59,10 @@ def predict_maps(
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model or engine
         Maps raw RGB (B, H, W, 3) to C numbers from 0 to 1 at each pixel, (B, H, W, C), for H and W
-        multiples of 32. The first channel is the probability of nucleus.
+        multiples of 32. The first channel is the probability of nucleus. `engines.load` loads
+        engines.
     image : ndarray of uint8, shape (H, W, 3)
         RGB; H and W are at least 1.
     window : int
@@ -100,8 +102,10 @@ def predict_maps(
             f"{2 * MARGIN} <= overlap < window, and batch_size={batch_size} at least 1."
         )
 
+    engine = as_engine(model)
+
     def predicted(view, title):
-        return _predict_view(model, view, window, overlap, batch_size, title if progress else None)
+        return _predict_view(engine, view, window, overlap, batch_size, title if progress else None)
 
     return test_time_augmentation(predicted, image, augment)
 
@@ -111,31 +115,29 @@ def forward(model, batch):
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model or engine
     batch : ndarray of uint8, shape (B, H, W, 3)
 
     Returns
     -------
     ndarray of float32, shape (B, H, W, C)
     """
-    # predict() would set up a data pipeline at each call; model(batch) would keep all activations
-    # of the network in memory.
-    return np.asarray(model.predict_on_batch(batch), dtype=np.float32)
+    return as_engine(model).forward(batch)
 
 
-def _predict_view(model, image, window, overlap, batch_size, bar):
+def _predict_view(engine, image, window, overlap, batch_size, bar):
     """Predict one view of an image, window by window."""
     height, width = image.shape[:2]
     rows, tops, row_weights = _cover(height, window, overlap)
     columns, lefts, column_weights = _cover(width, window, overlap)
     core_height, core_width = row_weights.shape[1], column_weights.shape[1]
-    shape = tops[-1] + core_height, lefts[-1] + core_width, model.output_shape[-1]
+    shape = tops[-1] + core_height, lefts[-1] + core_width, engine.channels
     blended = np.zeros(shape, np.float32)
     places = list(product(range(len(tops)), range(len(lefts))))
     batches = [places[i : i + batch_size] for i in range(0, len(places), batch_size)]
     for batch in tqdm(batches, desc=bar, unit="batch", leave=False, disable=bar is None):
         windows = np.stack([image[np.ix_(rows[i], columns[j])] for i, j in batch])
-        for (i, j), maps in zip(batch, forward(model, windows), strict=True):
+        for (i, j), maps in zip(batch, engine.forward(windows), strict=True):
             weights = row_weights[i][:, None] * column_weights[j]
             core = blended[tops[i] : tops[i] + core_height, lefts[j] : lefts[j] + core_width]
             core += weights[..., None] * maps[MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..atomic import explain_write_errors
 from ..errors import SlideError
-from ..prediction import artefacts, windows
+from ..prediction import artefacts
 from ..prediction.test_time_augmentation import test_time_augmentation
 from . import ome_zarr, rle, tile_nuclei
-from .job import load_model, open_slide
+from .job import load_engine, open_slide
 
 
 def find(job, tile):
@@ -92,10 +92,10 @@ def paint(job, tile, numbers):
 
 def _predict(job, image):
     """Predict a tile and its halo as one window; several threads do this and share the cores."""
-    model = load_model(job.model, job.weights)
+    engine = load_engine(job)
 
     def predicted(view, _):
-        return windows.forward(model, view[None])[0]
+        return engine.forward(view[None])[0]
 
     return test_time_augmentation(predicted, image, job.augment)
 

@@ -1,4 +1,4 @@
-"""Settings that every worker process needs, and the slide and model that it opens once."""
+"""Settings that every worker process needs, and the slide and engine that it opens once."""
 
 import threading
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..prediction import windows
-from ..quiet import silence_native_stderr
+from ..prediction import engines
 from .slide import Slide
 from .tiles import TileGrid
 
@@ -28,13 +27,15 @@ class Job:
     grid : TileGrid
         Tiles of the slide, at the resolution at which it is read.
     model : str
-        Name or path, as for `modelzoo.load`.
+        Name or path, as for `modelfiles.find`.
     weights : str
         Hash of the model's weights and configuration; a changed model is loaded again.
     threshold : float
         A pixel belongs to a nucleus from this probability up.
     min_score : float
         Nuclei with a lower score are left out; see `instances.separate`.
+    engine : str
+        One of `engines.ENGINES`.
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns.
     measures : {"basic", "all"}
@@ -53,6 +54,7 @@ class Job:
     weights: str
     threshold: float
     min_score: float
+    engine: str
     augment: bool
     measures: str
     zarr: str
@@ -68,10 +70,10 @@ def open_slide(job):
     return _open_slide(job.slide, job.mpp, job.modified)
 
 
-def load_model(name, weights):
-    """Load a model once in each process, even if several threads ask for it at the same time."""
+def load_engine(job):
+    """Load the engine of a job once in each process, even if several threads ask for it."""
     with _LOADING:
-        return _load_model(name, weights)
+        return _load_engine(job.model, job.engine, job.weights)
 
 
 _LOADING = threading.Lock()
@@ -83,10 +85,8 @@ def _open_slide(path, mpp, _modified):
 
 
 @lru_cache(maxsize=1)
-def _load_model(name, _weights):
-    with silence_native_stderr():
-        from .. import modelzoo
-    model = modelzoo.load(name)
+def _load_engine(model, name, _weights):
+    engine = engines.load(model, name)
     # Compile here, in one thread, before several threads predict.
-    windows.forward(model, np.zeros((1, 64, 64, 3), np.uint8))
-    return model
+    engine.forward(np.zeros((1, 64, 64, 3), np.uint8))
+    return engine

@@ -1,6 +1,5 @@
 """Predict a whole slide: its tiles are Dask tasks, on one machine or on a cluster."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,12 +9,13 @@ from collections import deque
 from functools import partial
 from pathlib import Path
 
+from .. import modelfiles
 from ..atomic import atomic_write, expand, explain_write_errors, locked
+from ..prediction import engines
 from ..prediction.confidence import MIN_SCORE
-from ..quiet import silence_native_stderr
 from . import dask_cluster, export, ome_zarr
 from .find import find, paint
-from .job import Job, load_model
+from .job import Job, load_engine
 from .merge import Numbering
 from .report import Report, check_settings, lost_result, read_report
 from .slide import Slide
@@ -35,6 +35,7 @@ def predict(
     min_score=MIN_SCORE,
     augment=False,
     measures="basic",
+    engine=engines.AUTO,
     workers=1,
     scheduler=None,
 ):
@@ -47,7 +48,7 @@ def predict(
     Parameters
     ----------
     model : str
-        Name or path, as for `modelzoo.load`.
+        Name or path, as for `modelfiles.find`.
     slide : str or Path
         As for `slide.Slide`.
     out : str or Path
@@ -63,6 +64,8 @@ def predict(
         Test-time augmentation: average over the 8 flips and quarter turns.
     measures : {"basic", "all"}
         Which measures of each nucleus, see `prediction.measures`.
+    engine : str
+        As for `engines.choose`. The report has the engine that was chosen.
     workers : int
         With 1 the work is done in this process, on all cores. More workers are processes that
         share the cores.
@@ -82,7 +85,8 @@ def predict(
     slide, out = expand(slide).resolve(), expand(out).resolve()
     stem = out / slide.stem
     opened = Slide(slide, mpp)
-    model, weights = _identify(model)
+    engine = engines.choose(model, engine)
+    model, weights = modelfiles.identity(model), engines.fingerprint(model, engine)
     settings = {
         "slide": str(slide),
         "bytes": slide.stat().st_size,
@@ -90,6 +94,7 @@ def predict(
         "shape": list(opened.shape),
         "model": model,
         "weights": weights,
+        "engine": engine,
         "threshold": threshold,
         "min_score": min_score,
         "augment": augment,
@@ -106,6 +111,7 @@ def predict(
             grid=TileGrid(opened.shape),
             model=model,
             weights=weights,
+            engine=engine,
             threshold=threshold,
             min_score=min_score,
             augment=augment,
@@ -183,12 +189,11 @@ def _begin(job, slide, settings):
         if ome_zarr.is_whole(Path(job.zarr), slide.shape):
             return
         print(f"{job.zarr} is missing or damaged: the slide is begun again.", file=sys.stderr)
-    model = load_model(job.model, job.weights)
+    channels = CHANNELS[: load_engine(job).channels]
     with explain_write_errors(job.zarr):
         shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
         shutil.rmtree(job.work, ignore_errors=True)
         (Path(job.work) / "nuclei").mkdir(parents=True)
-        channels = CHANNELS[: model.output_shape[-1]]
         name = Path(job.slide).stem
         finest = slide.mpp / slide.scale
         corner = tuple(n * finest for n in slide.offset[::-1])
@@ -227,17 +232,6 @@ def _finished(stem, settings, slide):
         shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)
         return None
     return report
-
-
-def _identify(model):
-    """Return the one name of a model, and a hash of its weights and configuration."""
-    with silence_native_stderr():
-        from .. import modelzoo
-    digest = hashlib.sha256()
-    for path in sorted(modelzoo.find(model).glob("*")):
-        if path.suffix == ".h5" or path.name == "config.json":
-            digest.update(path.read_bytes())
-    return modelzoo.identity(model), digest.hexdigest()[:16]
 
 
 def _beside(stem, suffix):

@@ -9,6 +9,8 @@ from contextlib import nullcontext
 import keras
 from keras import ops
 
+from ..gpus import are_hidden
+
 CURES = {
     "tensorflow": (
         "TensorFlow",
@@ -85,7 +87,7 @@ def explain_unused_gpu():
     the cards on purpose: CUDA_VISIBLE_DEVICES empty or -1, or for JAX JAX_PLATFORMS=cpu.
     """
     backend = keras.backend.backend()
-    if backend not in CURES or _hides_gpus(backend) or list_gpus():
+    if backend not in CURES or are_hidden(backend) or list_gpus():
         return
     card = _find_nvidia_card()
     if card is None:
@@ -94,12 +96,6 @@ def explain_unused_gpu():
     if backend == "tensorflow" and (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         cure = "it uses such cards on Linux x86_64 only, which on Windows WSL 2 provides"
     print(f"This machine has an NVIDIA card ({card}), but {name} cannot use it: {cure}.")
-
-
-def _hides_gpus(backend):
-    """Whether the environment keeps a backend from all NVIDIA cards."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    return first in ("", "-1") or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu")
 
 
 def _find_nvidia_card():

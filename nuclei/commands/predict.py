@@ -1,0 +1,212 @@
+"""The command `predict`: the nuclei of images and slides."""
+
+import argparse
+import os
+import sys
+
+from tqdm import tqdm
+
+from ..atomic import expand, explain_write_errors
+from ..errors import InputError, SlideError
+from ..images import read_mpp
+from ..images.resolution import PLAUSIBLE, is_plausible
+from ..prediction.confidence import MIN_SCORE
+from ..prediction.engines import AUTO, ENGINES
+
+
+def add(commands, model):
+    """Add the command to those of argparse; `model` describes the argument of a model."""
+    text = "Find the nuclei in H&E images and in whole slides."
+    more = (
+        " For each image <stem>.* it writes <stem>_mask.png: 255 in nuclei, 0 elsewhere. For a "
+        "slide it writes <stem>.zarr (probabilities and labels, OME-NGFF), <stem>.geojson, "
+        "<stem>.parquet and, at the end, <stem>.json; after an interruption the same command "
+        "continues."
+    )
+    command = commands.add_parser("predict", help=text, description=text + more)
+    command.set_defaults(command=run)
+    command.add_argument("model", **model)
+    text = "8-bit colour PNG, TIFF or JPEG, a slide that OpenSlide opens or a pyramidal TIFF, or a "
+    text += "folder with such files directly in it"
+    command.add_argument("image", metavar="IMAGE", type=expand, nargs="+", help=text)
+    command.add_argument("--out", metavar="DIR", type=expand, required=True, help="results folder")
+    text = "also write <stem>_probability.tif: float32, 0 to 1"
+    command.add_argument("--probability", action="store_true", help=text)
+    text = "also write <stem>_overlay.png: the image with nuclei outlined"
+    command.add_argument("--overlay", action="store_true", help=text)
+    text = "also separate touching nuclei and write <stem>_labels.tif (0, 1..N), "
+    text += "<stem>.geojson (outlines, for QuPath) and <stem>.csv (area, shape, stain)"
+    command.add_argument("--instances", action="store_true", help=text)
+    text = "measures of each nucleus in these files, and in those of slides (default: %(default)s)"
+    command.add_argument("--measures", choices=("basic", "all"), default="basic", help=text)
+    text = "also write <stem>.h5ad with the measures, for scverse; needs the package anndata"
+    command.add_argument("--anndata", action="store_true", help=text)
+    text = "test-time augmentation: average over 8 flips and quarter turns, 8 times as slow"
+    command.add_argument("--augment", action="store_true", help=text)
+    text = "a pixel is in a nucleus from this probability up (default: %(default)s)"
+    command.add_argument("--threshold", metavar="P", type=probability, default=0.5, help=text)
+    text = "separate nuclei with a lower score are left out; 0 keeps all (default: %(default)s)"
+    command.add_argument("--min-score", metavar="P", type=probability, default=MIN_SCORE, help=text)
+    text = "what runs the network: Keras, or OpenVINO in float32 or int8, which is faster on CPUs "
+    text += "(default: %(default)s: Keras on a GPU, else int8 if the model has it, else openvino)"
+    command.add_argument("--engine", choices=(AUTO, *ENGINES), default=AUTO, help=text)
+    text = "micrometres per pixel, if the file lacks them or is wrong; an image that does not say "
+    text += "them is taken to have 0.25"
+    command.add_argument("--mpp", metavar="UM", type=micrometres, help=text)
+    text = "number of processes for a slide, which share the cores (default: %(default)s)"
+    command.add_argument("--workers", metavar="N", type=whole, default=1, help=text)
+    text = "address of a Dask scheduler whose workers predict slides, e.g. tcp://10.0.0.1:8786"
+    command.add_argument("--scheduler", metavar="ADDRESS", help=text)
+
+
+def run(options):
+    """Predict images and slides; return the exit code."""
+    from ..prediction.h5ad import check_installed
+    from ..slides.files import find
+    from ..slides.readers import is_slide
+
+    paths = find(options.image)
+    _check_outputs(paths, options.out)
+    slides = [path for path in paths if is_slide(path)]
+    if options.anndata:
+        check_installed()
+        if len(slides) < len(paths) and not options.instances:
+            raise InputError("--anndata holds separate nuclei: add --instances.")
+    asked = [f"--{name}" for name in ("overlay", "probability") if getattr(options, name)]
+    if slides and asked:
+        print(
+            f"{' and '.join(asked)} ignored for slides: {options.out / slides[0].stem}.zarr holds "
+            "the probability and the nuclei of the slide.",
+            file=sys.stderr,
+        )
+    failures = sum(_predict_slide(options, path) for path in slides)
+    if images := [path for path in paths if path not in slides]:
+        failures += _predict_images(options, images)
+    return 1 if failures else 0
+
+
+def _predict_slide(options, path):
+    """Find the nuclei of a whole slide; return True if the slide, or a part of it, failed."""
+    from ..slides import annotated, predict
+
+    try:
+        report = predict.predict(
+            options.model,
+            path,
+            options.out,
+            mpp=options.mpp,
+            threshold=options.threshold,
+            min_score=options.min_score,
+            augment=options.augment,
+            measures=options.measures,
+            engine=options.engine,
+            workers=options.workers,
+            scheduler=options.scheduler,
+        )
+    except SlideError as error:  # continue with the next slide
+        print(error, file=sys.stderr)
+        return True
+    for place, problem in report.problems.items():
+        print(f"Left out: {place}: {problem}", file=sys.stderr)
+    results = options.out / path.stem
+    print(
+        f"{report.nuclei:,} nuclei in {report.tiles:,} tiles written to {results}.zarr, "
+        f"{results}.geojson and {results}.parquet."
+    )
+    if options.anndata:
+        annotated.write(results)
+    return bool(report.problems)
+
+
+def _predict_images(options, images):
+    """Find the nuclei of images that fit into memory; return how many could not be read."""
+    from ..prediction import artefacts, engines, results
+    from ..prediction.image import predict_image
+
+    engine, failures = engines.load(options.model, options.engine), 0
+    nested = sys.stderr.isatty()  # nested bars need a terminal
+    for path in tqdm(images, desc="Predicting", unit="image"):
+        try:
+            mpp = options.mpp or read_mpp(path)
+            found = predict_image(
+                engine,
+                path,
+                mpp,
+                threshold=options.threshold,
+                min_score=options.min_score,
+                augment=options.augment,
+                progress=nested,
+            )
+        except InputError as error:
+            tqdm.write(str(error), file=sys.stderr)
+            failures += 1
+            continue
+        if mpp and not options.mpp:
+            tqdm.write(f"{path} has {mpp:.4g} um per pixel, as its file says.")
+        if notice := artefacts.notice(path, found.excluded.mean()):
+            tqdm.write(notice, file=sys.stderr)
+        # A file that cannot be written ends the run, because the next file would fail too.
+        results.write(
+            found,
+            options.out,
+            path.stem,
+            probability=options.probability,
+            overlay=options.overlay,
+            instances=options.instances,
+            choice=options.measures,
+            settings=_settings(options, path) if options.anndata else None,
+        )
+    print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")
+    return failures
+
+
+def _settings(options, path):
+    """How the nuclei of an image are found, for its AnnData file."""
+    names = "model", "threshold", "min_score", "augment", "measures"
+    return {"image": path.name, **{name: getattr(options, name) for name in names}}
+
+
+def _check_outputs(images, out):
+    """Raise an InputError if a result would overwrite a file, or `out` cannot be written to."""
+    stems, inputs = {}, {path.resolve() for path in images}
+    for path in images:
+        other = stems.setdefault(path.stem.lower(), path)  # some file systems ignore case
+        if other is not path:
+            raise InputError(
+                f"{other} and {path} would both be written to {out / path.stem}_mask.png: "
+                "rename one, or predict them into two folders."
+            )
+        for ending in ("mask.png", "overlay.png", "probability.tif", "labels.tif"):
+            if (result := out / f"{path.stem}_{ending}").resolve() in inputs:
+                raise InputError(
+                    f"{result} is one of the images and would be overwritten by a result of "
+                    f"{path}: choose another folder for --out."
+                )
+    with explain_write_errors(out):
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise InputError(f"{nearest} is a file or cannot be written to: choose another --out.")
+
+
+def probability(text):
+    """Parse a number from 0 to 1; argparse shows the name of this function in its errors."""
+    if 0 <= float(text) <= 1:
+        return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+
+
+def micrometres(text):
+    """Parse a plausible number of micrometres per pixel."""
+    if is_plausible(float(text)):
+        return float(text)
+    low, high = PLAUSIBLE
+    raise argparse.ArgumentTypeError(
+        f"{text} um per pixel is not between {low:g} and {high:g}: a scan at 40x has 0.25"
+    )
+
+
+def whole(text):
+    """Parse a whole number above 0."""
+    if int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not above 0")

@@ -1,0 +1,134 @@
+"""Find the files of a trained model in its folder `models/<name>/`, without importing Keras."""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from . import ROOT
+from .atomic import expand
+from .errors import InputError
+
+MODELS = ROOT / "models"
+
+
+def find(name):
+    """Find the folder of a model.
+
+    Parameters
+    ----------
+    name : str or Path
+        A folder of `models/`, e.g. "unet", or the path of such a folder elsewhere, see
+        `atomic.expand`.
+
+    Returns
+    -------
+    Path
+        An absolute path, whose last part is the name of the model, also for ".".
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it cannot be read.
+    """
+    for folder in (MODELS / name, expand(name)):
+        try:
+            if (folder / "config.json").is_file():
+                return Path(os.path.abspath(folder))
+        except PermissionError:
+            raise InputError(f"{folder} cannot be read: change its permissions.") from None
+        except OSError:  # a name that is too long
+            continue
+    known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
+    raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
+
+
+def identity(name):
+    """Return one name of a model, by whichever name or path it is given.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `find`.
+
+    Returns
+    -------
+    str
+        The name of a model in `models/`, as "unet" for "models/unet"; else the path of its folder,
+        absolute and without links. `load` takes both.
+
+    Raises
+    ------
+    InputError
+        As in `find`.
+    """
+    folder = find(name).resolve()
+    return folder.name if folder.parent == MODELS.resolve() else str(folder)
+
+
+def weights_file(folder):
+    """The file with the weights; that of a folder that was renamed is the only one in it."""
+    named, others = _files(folder, ".weights.h5")
+    if named in others or not others:
+        return named
+    if len(others) > 1:
+        raise InputError(
+            f"{folder} has the weights {' and '.join(path.name for path in others)}: keep those "
+            f"that belong to its config.json, as {named.name}."
+        )
+    return others[0]
+
+
+def int8_file(folder):
+    """The file with the int8 form of a model, named after the folder or the only one in it."""
+    named, others = _files(folder, ".int8.zip")
+    return others[0] if named not in others and len(others) == 1 else named
+
+
+def _files(folder, suffix):
+    """The file with a suffix that is named after its folder, and all with this suffix."""
+    found = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+    return folder / f"{folder.name}{suffix}", found
+
+
+def fingerprint(folder):
+    """Hash what a model's predictions depend on: its weights and its configuration.
+
+    Parameters
+    ----------
+    folder : Path
+        As from `find`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits. Equal weights in another `.h5` file have another hash.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or it is not clear which weights belong to the model.
+    """
+    digest = hashlib.sha256()
+    path = folder / "config.json"
+    try:
+        config = path.read_bytes()
+        with suppress(ValueError):  # `modelzoo.read_config` says what is wrong with it
+            config = json.dumps(json.loads(config), sort_keys=True).encode()
+        digest.update(config)
+        path = weights_file(folder)
+        with suppress(FileNotFoundError):  # so does `modelzoo.load`
+            digest.update(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
+    return digest.hexdigest()
+
+
+def read_metrics(folder):
+    """Read `metrics.json`, the record of training and evaluation; an InputError if that fails."""
+    path = expand(folder) / "metrics.json"
+    try:
+        return json.loads(path.read_bytes())  # as bytes in UTF-8, whatever the locale
+    except (OSError, ValueError):
+        raise InputError(f"{path} is missing or damaged: restore it or train again.") from None

@@ -1,0 +1,163 @@
+"""Choose the engine that predicts a model, and load it."""
+
+import hashlib
+import importlib.util
+import sys
+
+from ... import gpus, modelfiles
+from ...errors import InputError
+from ...quiet import backend, silence_native_stderr
+from . import convert, files
+from .keras_engine import KerasEngine
+from .openvino_engine import OpenVINOEngine
+
+ENGINES = ("keras", "openvino", "openvino-int8")
+AUTO = "auto"
+
+
+def choose(name, engine=AUTO):
+    """Choose the engine that predicts a model, without importing Keras where there is no GPU.
+
+    "auto" is Keras where it sees a GPU. Otherwise it is int8 where the model has an int8 file that
+    fits its weights, else float32 where OpenVINO is installed, else Keras. If a file does not fit,
+    or OpenVINO is missing, a sentence on standard error says so.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `modelfiles.find`.
+    engine : str
+        "auto", or one of `ENGINES`, which is then returned.
+
+    Returns
+    -------
+    str
+        One of `ENGINES`.
+
+    Raises
+    ------
+    InputError
+        If there is no such engine or model, or a file of the model cannot be read.
+    """
+    if engine not in (AUTO, *ENGINES):
+        raise InputError(f"There is no engine {engine}: choose {AUTO}, {', '.join(ENGINES)}.")
+    if engine != AUTO:
+        return engine
+    folder = modelfiles.find(name)
+    if gpus.may_be_used() and _keras_sees_gpu():
+        return "keras"
+    if importlib.util.find_spec("openvino") is None:
+        print(
+            "OpenVINO is not installed, so Keras predicts, which is slower: run `pip install "
+            "openvino`.",
+            file=sys.stderr,
+        )
+        return "keras"
+    try:
+        read_int8(folder)
+    except FileNotFoundError:
+        pass
+    except InputError as error:
+        print(f"Predicting without int8: {error}", file=sys.stderr)
+    else:
+        return "openvino-int8"
+    cached = files.cached_file(modelfiles.fingerprint(folder)).exists()
+    return "openvino" if cached or backend()[0] == "tensorflow" else "keras"
+
+
+def load(name, engine=AUTO):
+    """Load a trained model into an engine.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `modelfiles.find`.
+    engine : str
+        "auto", see `choose`; "keras"; "openvino", float32; or "openvino-int8".
+
+    Returns
+    -------
+    KerasEngine or OpenVINOEngine
+        For `windows.predict` and all that takes a Keras model for prediction.
+
+    Raises
+    ------
+    InputError
+        If there is no such model or engine, the model has no int8 file that fits its weights,
+        OpenVINO is not installed, or a file is damaged.
+    """
+    engine, folder = choose(name, engine), modelfiles.find(name)
+    if engine == "openvino":
+        return OpenVINOEngine(engine, convert.float32(folder))
+    if engine == "openvino-int8":
+        try:
+            return OpenVINOEngine(engine, read_int8(folder))
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder} has no int8 file: run `make quantize MODEL={folder.name}`, or use "
+                "--engine openvino."
+            ) from None
+    with silence_native_stderr():
+        from ... import modelzoo
+    return KerasEngine(modelzoo.load(name))
+
+
+def read_int8(folder):
+    """Read the int8 form of a model.
+
+    Parameters
+    ----------
+    folder : Path
+        As from `modelfiles.find`.
+
+    Returns
+    -------
+    EngineContent
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model has none.
+    InputError
+        If it is damaged, or was made from other weights.
+    """
+    path = modelfiles.int8_file(folder)
+    content = files.read(path)
+    if content.facts["fingerprint"] != modelfiles.fingerprint(folder):
+        raise InputError(
+            f"{path} was made from other weights or another config.json: run `make quantize`."
+        )
+    return content
+
+
+def fingerprint(name, engine):
+    """Hash the files that an engine predicts from.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `modelfiles.find`.
+    engine : str
+        One of `ENGINES`.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    folder = modelfiles.find(name)
+    digest = hashlib.sha256(modelfiles.fingerprint(folder).encode())
+    if engine == "openvino-int8" and (path := modelfiles.int8_file(folder)).exists():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _keras_sees_gpu():
+    with silence_native_stderr():
+        from ...training import devices
+    return bool(devices.list_gpus())

@@ -1,0 +1,59 @@
+"""OpenVINO predicts: on CPUs, without TensorFlow, in float32 or mostly in int8."""
+
+import os
+import threading
+
+import numpy as np
+
+from ...errors import InputError
+
+
+class OpenVINOEngine:
+    """Predict with an OpenVINO model, on the CPU.
+
+    Several threads may share an engine: it runs one batch at a time, on all cores, or on as many
+    as the environment variable OMP_NUM_THREADS says.
+
+    Parameters
+    ----------
+    name : str
+        Name of the engine: "openvino" or "openvino-int8".
+    content : EngineContent
+        The model, as from `files.read`.
+
+    Raises
+    ------
+    InputError
+        If OpenVINO is not installed, or cannot read the model.
+    """
+
+    def __init__(self, name, content):
+        try:
+            import openvino
+        except ImportError:
+            raise InputError(
+                f"The engine {name} needs OpenVINO, which is not installed: run `pip install "
+                "openvino`, or use --engine keras."
+            ) from None
+        self.name, self.network = name, content.facts["network"]
+        # Not bfloat16, which OpenVINO takes where a CPU has it: results would depend on the CPU.
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(threads):
+            options["INFERENCE_NUM_THREADS"] = int(threads)
+        core = openvino.Core()
+        try:
+            model = core.read_model(content.structure, content.weights)
+            self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        except RuntimeError as error:
+            raise InputError(
+                f"OpenVINO {openvino.__version__.partition('-')[0]} cannot read {content.path}: "
+                f"install OpenVINO {content.facts['openvino']}, or use --engine keras."
+            ) from error
+        self.channels = model.outputs[0].partial_shape[3].get_length()
+        self._lock = threading.Lock()
+
+    def forward(self, batch):
+        """Run a batch (B, H, W, 3) of uint8 or float32; return float32 (B, H, W, C)."""
+        with self._lock:  # the request holds the result until it is copied
+            self._request.infer([np.asarray(batch, np.float32)])
+            return self._request.get_output_tensor().data.copy()

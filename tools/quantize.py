@@ -1,0 +1,160 @@
+"""Make the int8 form of trained models: `make quantize [MODEL=unet]`.
+
+The ranges of the numbers in each layer are measured on crops of the training images. A model is
+written only if it loses little on the validation images. It needs requirements-quantize.txt.
+"""
+
+import logging
+import sys
+
+import numpy as np
+
+from nuclei import evaluation, modelfiles, modelzoo
+from nuclei.data import monuseg
+from nuclei.errors import InputError
+from nuclei.prediction.engines import convert, files
+from nuclei.prediction.engines.openvino_engine import OpenVINOEngine
+
+CROPS, SIDE = 96, 256
+"""Number of crops, and their side in pixels."""
+
+LOSS = 0.002
+"""How much Dice and AJI on the validation images int8 may lose, against float32."""
+
+FLOAT_LAYERS = {}
+"""For each model the layers that stay in float32, because the scores need them."""
+
+
+def quantize(name, samples, validation, seed=0):
+    """Write `models/<name>/<name>.int8.zip`.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `modelfiles.find`.
+    samples, validation : sequence of Sample
+        Training images for the ranges, validation images for the scores.
+    seed : int
+        For the places of the crops.
+
+    Returns
+    -------
+    str
+        A sentence with the size and the scores.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read, or loses more than `LOSS`.
+    """
+    folder = modelfiles.find(name)
+    model, config = modelzoo.load(folder), modelzoo.read_config(folder)
+    fingerprint = modelfiles.fingerprint(folder)
+    kept = FLOAT_LAYERS.get(folder.name, ())
+    int8, facts = to_int8(model, crops(samples, seed), kept)
+    network = config["network"]
+    facts |= {"crops": CROPS, "side": SIDE, "seed": seed, "images": [s.name for s in samples]}
+    content = convert.to_content(int8, fingerprint, network, **facts)
+    reports = [
+        evaluation.evaluate(engine, validation)
+        for engine in (model, OpenVINOEngine("openvino-int8", content))
+    ]
+    scores = {
+        score: [report["mean"][score]["mean"] for report in reports] for score in ("dice", "aji")
+    }
+    said = ", ".join(f"{name} {old:.4f} to {new:.4f}" for name, (old, new) in scores.items())
+    if any(old - new > LOSS for old, new in scores.values()):
+        raise InputError(
+            f"{folder.name} would lose more than {LOSS} on the validation images ({said}): add "
+            "layers to FLOAT_LAYERS in tools/quantize.py."
+        )
+    path = folder / f"{folder.name}.int8.zip"
+    files.write(path, content)
+    return f"{path} written, {path.stat().st_size / 1e6:.1f} MB; validation {said}"
+
+
+def crops(samples, seed, count=CROPS, side=SIDE):
+    """Cut crops at random places out of images, from each image in turn.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    seed, count, side : int
+
+    Returns
+    -------
+    list of ndarray of float32, shape (1, side, side, 3)
+    """
+    generator, batches = np.random.default_rng(seed), []
+    for number in range(count):
+        image = samples[number % len(samples)].image
+        top, left = (generator.integers(0, length - side + 1) for length in image.shape[:2])
+        batches.append(np.float32(image[None, top : top + side, left : left + side]))
+    return batches
+
+
+def to_int8(model, batches, kept=()):
+    """Quantise a Keras model to int8, by post-training quantisation (Jacob et al., CVPR 2018).
+
+    The layers of this project, which enlarge maps and pool with indices, stay in float32: they
+    reshape maps, so their channels depend on the size of the image.
+
+    Parameters
+    ----------
+    model : keras.Model
+    batches : list of ndarray of float32, shape (B, H, W, 3)
+        What the ranges are measured on.
+    kept : sequence of str
+        Names of further layers that stay in float32.
+
+    Returns
+    -------
+    openvino.Model
+    dict
+        Facts: the version of `nncf`, and the `float_layers`.
+    """
+    import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
+
+    nncf.set_log_level(logging.ERROR)
+    own = [layer.name for layer in model.layers if type(layer).__module__.startswith("nuclei.")]
+    layers = [*own, *kept]
+    scope = nncf.IgnoredScope(
+        patterns=[rf".*/{layer}(_\d+)?/.*" for layer in layers], validate=False
+    )
+    int8 = nncf.quantize(
+        convert.convert(model),
+        nncf.Dataset(batches),
+        subset_size=len(batches),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=scope,
+        # One range for all channels of a map: NNCF takes the wrong axis for the channels of maps
+        # that a layer of this project has reshaped.
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_quantization_params=QuantizationParameters(per_channel=False)
+        ),
+    )
+    return int8, {"nncf": nncf.__version__, "float_layers": layers}
+
+
+def main(names):
+    """Quantise the models with these names, or all; return the exit code."""
+    if monuseg.find() is None:
+        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    samples, validation = monuseg.load("train"), monuseg.load("val")
+    known = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+    failures = 0
+    for name in names or known:
+        try:
+            print(quantize(name, samples, validation))
+        except InputError as error:  # the other models go on
+            print(error, file=sys.stderr)
+            failures += 1
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except InputError as error:
+        sys.exit(str(error))
