@@ -1,7 +1,6 @@
 """How close nuclei lie to each other."""
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 RADIUS = 50
 """In micrometres; the local density counts nuclei up to this distance."""
@@ -33,6 +32,8 @@ def measure(x, y, height, width):
     x, y = np.asarray(x, float), np.asarray(y, float)
     if not len(x):
         return [np.zeros(0), np.zeros(0)]
+    from scipy.spatial import cKDTree  # not at the top: basic measures do without SciPy
+
     centres = np.stack([x, y], axis=1)
     tree = cKDTree(centres)
     nearest = tree.query(centres, k=[2])[0][:, 0]
