@@ -24,10 +24,11 @@ def test_the_recorded_dice_is_measured_again(name, monuseg_folder):
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
     for split in ("val", "test"):
         report, samples = recorded[split], monuseg.load(split, monuseg_folder)
-        for sample, image in zip(samples, report["images"], strict=True):
+        assert [image["name"] for image in report["images"]] == [x.name for x in samples]
+        # Every third image, because all of them take minutes; `make measure` takes them all.
+        for sample, image in list(zip(samples, report["images"], strict=True))[::3]:
             predicted = windows.predict(model, sample.image) >= report["threshold"]
             dice = pixels.confusion(predicted, sample.mask).scores().dice
-            assert sample.name == image["name"]
             # Kernels differ from processor to processor in the last digits.
             assert dice == pytest.approx(image["dice"], abs=2e-3)
     assert recorded["test"]["mean"]["dice"]["mean"] >= BARS[name]
