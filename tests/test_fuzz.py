@@ -62,6 +62,13 @@ class TestFound:
             monuseg_files.contents(path / f"{NAME}.tif")
         assert len(str(error.value)) < 500
 
+    def test_zip_that_grows_to_gigabytes(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(monuseg_files, "LARGEST", 8_999)
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"{NAME}.tif", bytes(9_000))
+        with pytest.raises(InputError, match=r"damaged in its archive \(it says that it has 9,000"):
+            monuseg_files.contents(tmp_path / "a.zip" / f"{NAME}.tif")
+
     @pytest.mark.parametrize(
         ("tag", "value", "sentence"),
         [
