@@ -75,8 +75,9 @@ def number(data, rng):
 
 
 def text(data, rng):
-    """Write another number, or something else, for a number or a word in a text."""
-    words = list(re.finditer(rb"-?[\d.]+|\w+", bytes(data[:100_000])))
+    """Write something else for a number or an attribute, or seldom for a word, of a text."""
+    kind = rb"\w+" if rng.random() < 0.1 else rb"-?\d[\d.]*|(?<==\")[^\"]*"
+    words = list(re.finditer(kind, bytes(data[:100_000])))
     if words:
         word = rng.choice(words)
         data[word.start() : word.end()] = rng.choice([*TEXTS, rng.choice(words)[0]])
@@ -94,11 +95,13 @@ def place(data, rng):
 
 
 def mutate(sound, rng):
-    """Damage a file, in one to four ways."""
-    data = bytearray(sound)
+    """Damage a file, in one to four ways, and a text so that most often it is still one."""
+    data, ways = bytearray(sound), MUTATIONS
+    if b"\0" not in data and rng.random() < 0.8:
+        ways = [text]
     for _ in range(rng.choice((1, 1, 2, 4))):
         if data:
-            rng.choice(MUTATIONS)(data, rng)
+            rng.choice(ways)(data, rng)
     return mend_png(data) if rng.random() < 0.7 else bytes(data)
 
 
