@@ -3,6 +3,8 @@ PYTHON ?= python3
 EPOCHS ?=
 SET ?=
 GPU ?=
+COUNT ?= 2000
+SEED ?= 0
 JAX ?= jax[cpu]>=0.7,<0.13
 TORCH ?= torch>=2.6,<3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -21,7 +23,7 @@ export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run test notebooks train quantize measure results lint test-backends benchmark clean
+.PHONY: help setup run test notebooks train quantize measure results lint fuzz test-backends benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +61,9 @@ lint: setup ## check code, format and notebooks
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
 	@$(VENV_PYTHON) tools/check_notebooks.py
+
+fuzz: setup ## damage files in thousands of ways and read them: make fuzz [COUNT=2000] [SEED=0]
+	@CUDA_VISIBLE_DEVICES= $(VENV_PYTHON) tests/fuzz.py --count $(COUNT) --seed $(SEED)
 
 test-backends: $(BACKENDS:%=test-%) ## run the tests under JAX and under PyTorch, on the CPU
 

@@ -21,6 +21,7 @@ import time
 import traceback
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from fuzz_files import READERS
@@ -74,8 +75,9 @@ def number(data, rng):
 
 
 def text(data, rng):
-    """Write another number, or something else, for a number or a word in a text."""
-    words = list(re.finditer(rb"-?[\d.]+|\w+", bytes(data[:100_000])))
+    """Write something else for a number or an attribute, or seldom for a word, of a text."""
+    kind = rb"\w+" if rng.random() < 0.1 else rb"-?\d[\d.]*|(?<==\")[^\"]*"
+    words = list(re.finditer(kind, bytes(data[:100_000])))
     if words:
         word = rng.choice(words)
         data[word.start() : word.end()] = rng.choice([*TEXTS, rng.choice(words)[0]])
@@ -93,11 +95,13 @@ def place(data, rng):
 
 
 def mutate(sound, rng):
-    """Damage a file, in one to four ways."""
-    data = bytearray(sound)
+    """Damage a file, in one to four ways, and a text so that most often it is still one."""
+    data, ways = bytearray(sound), MUTATIONS
+    if b"\0" not in data and rng.random() < 0.8:
+        ways = [text]
     for _ in range(rng.choice((1, 1, 2, 4))):
         if data:
-            rng.choice(MUTATIONS)(data, rng)
+            rng.choice(ways)(data, rng)
     return mend_png(data) if rng.random() < 0.7 else bytes(data)
 
 
@@ -119,37 +123,29 @@ def complaint(read, path):
     except InputError as error:
         words = str(error)
         if "\n" in words or not words.endswith(".") or len(words) > 600:
-            return f"not one sentence: {words!r}"
+            return f"not one sentence: {words[:600]!r}"
     except Exception:
         return traceback.format_exc()
     return None
 
 
-def work(reader, seed, numbers, folder, pipe):
+def work(seed, tasks, folder, pipe):
     """Read damaged files in a process of its own, and send what is wrong with each."""
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, chain=True)  # ends the process, C or not
     os.dup2(os.open(folder / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
-    write, read = READERS[reader]
-    (folder / "sound").mkdir(exist_ok=True)
-    write(folder / "sound")
-    sound = sorted((folder / "sound").iterdir())
-    for path in sound:
-        if problem := complaint(read, path):
-            raise AssertionError(f"{path.name} is not sound: {problem}")
-        if reader not in ("pictures", "tiffs", "slides", "dicoms"):
-            read(path)
+    sound = {reader: write_sound(reader, folder / "sound" / reader) for reader, _ in tasks}
     before = peak()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + 8 * BYTES,) * 2)
-    for number in numbers:
+    for reader, number in tasks:
         rng = random.Random(f"{seed} {reader} {number}")
-        origin = rng.choice(sound)
-        case = folder / str(number)
-        case.mkdir()
+        origin = rng.choice(sound[reader])
+        case = folder / reader / f"{seed}-{number}"
+        case.mkdir(parents=True)
         (case / origin.name).write_bytes(mutate(origin.read_bytes(), rng))
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        problem = complaint(read, case / origin.name)
+        problem = complaint(READERS[reader][1], case / origin.name)
         signal.setitimer(signal.ITIMER_PROF, 0)
         if (more := peak() - before) > BYTES:
             problem, before = f"{more / 1e9:.1f} GB", peak()
@@ -158,70 +154,89 @@ def work(reader, seed, numbers, folder, pipe):
         pipe.send(problem)
 
 
+@cache
+def write_sound(reader, folder):
+    """Write the sound files of a reader, and read them; return their paths."""
+    write, read = READERS[reader]
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder)
+    paths = sorted(folder.iterdir())
+    for path in paths:
+        read(path)
+    return paths
+
+
 def peak():
     """The most memory that this process has used so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def run(reader, seed, count, kept=None, done=lambda: None):
-    """Damage and read `count` files; return the findings.
+def run(readers, seed, count, kept, done=lambda: None):
+    """Damage and read files; return the findings.
 
     Parameters
     ----------
-    reader : str
-        A key of `READERS`.
+    readers : sequence of str
+        Keys of `READERS`. All of them run in one process, and in another one after a crash.
     seed, count : int
-    kept : Path, optional
+        `count` damaged files for each reader.
+    kept : Path
         Folder for the files of the findings.
     done : callable
         Called after each file.
 
     Returns
     -------
-    list of str
-        What went wrong, each with the file.
+    list of (str, str)
+        Path of the file, and what went wrong with it.
     """
     findings, context = [], multiprocessing.get_context("spawn")
+    tasks = [(reader, number) for reader in readers for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
-        folder, number = Path(folder), 0
-        while number < count:
+        folder = Path(folder)
+
+        def keep(task, problem):
+            case = Path(task[0], f"{seed}-{task[1]}")
+            shutil.copytree(folder / case, kept / case, dirs_exist_ok=True)
+            (kept / case / "finding.txt").write_text(problem)
+            path = next(path for path in (folder / case).iterdir() if path.is_file())
+            findings.append((str(kept / case / path.name), problem))
+
+        while tasks:
             ours, theirs = context.Pipe(duplex=False)
-            numbers = range(number, count)
-            process = context.Process(target=work, args=(reader, seed, numbers, folder, theirs))
+            process = context.Process(target=work, args=(seed, tasks, folder, theirs))
             process.start()
             theirs.close()
             with contextlib.suppress(EOFError):
-                for number in numbers:  # noqa: B007 - the one at which it ended
-                    if not ours.poll(120):
+                while tasks:
+                    if not ours.poll(120):  # it waits for something
                         process.kill()
                     if problem := ours.recv():
-                        findings.append(keep(reader, seed, number, folder, kept, problem))
+                        keep(tasks[0], problem)
+                    del tasks[0]
                     done()
-                number = count
             process.join()
-            if process.exitcode:
-                said = (folder / "said.txt").read_text(errors="replace")
-                if not (folder / str(number)).exists():
-                    raise RuntimeError(said)
-                how = {-signal.SIGPROF: "hang", -signal.SIGKILL: "hang"}.get(process.exitcode)
-                problem = f"{how or f'crash ({process.exitcode})'}\n{said[-3000:]}"
-                findings.append(keep(reader, seed, number, folder, kept, problem))
+            if tasks:
+                said = (folder / "said.txt").read_text(errors="replace")[-3000:]
+                if not Path(folder, tasks[0][0], f"{seed}-{tasks[0][1]}").exists():
+                    raise RuntimeError(said)  # the sound files cannot be written or read
+                slow = -process.exitcode in (signal.SIGPROF, signal.SIGKILL)
+                keep(tasks.pop(0), f"{'hang' if slow else f'crash {process.exitcode}'}\n{said}")
                 done()
-                number += 1
     return findings
 
 
-def keep(reader, seed, number, folder, kept, problem):
-    """Keep the file of a finding, and describe it."""
-    (path,) = (one for one in (folder / str(number)).iterdir() if one.is_file())
-    where = f"{reader}, seed {seed}, number {number}, {path.name}"
-    if kept:
-        target = kept / reader / f"{seed}-{number}" / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
-        (target.parent / "finding.txt").write_text(problem)
-        where = f"{target}"
-    return f"{where}: {problem}"
+def by_kind(findings):
+    """Sort findings by the error, and the last line of the package before it."""
+    kinds = {}
+    for path, problem in findings:
+        lines = problem.strip().splitlines()
+        raised = lines[0].startswith("Traceback")
+        what = lines[-1].partition(":")[0] if raised else lines[0][:60]
+        places = re.findall(r'nuclei/(\S+\.py)", line (\d+)', problem)
+        place = ":".join(places[-1 if raised else 0]) if places else ""
+        kinds.setdefault(f"{what} {place}".strip(), []).append(path)
+    return kinds
 
 
 def main():
@@ -231,26 +246,27 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.what and (path := Path(options.what[0])).is_file():
-        READERS[path.parent.parent.name][1](path)  # raises what was found
+        print(complaint(READERS[path.parent.parent.name][1], path) or "This file is no finding.")
         return 0
-    readers = options.what or list(READERS)
-    kept, started = ROOT / "runs" / "fuzz", time.perf_counter()
-    findings = []
+    readers, kept, findings = options.what or list(READERS), ROOT / "runs" / "fuzz", []
     with (
         tqdm(total=options.count * len(readers), unit="file") as bar,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
 
         def one(reader):
-            return run(reader, options.seed, options.count, kept, bar.update)
+            started = time.perf_counter()
+            found = run([reader], options.seed, options.count, kept, bar.update)
+            return found, time.perf_counter() - started
 
-        for reader, found in zip(readers, pool.map(one, readers), strict=True):
+        for reader, (found, seconds) in zip(readers, pool.map(one, readers), strict=True):
             findings += found
-            for finding in found:
-                last = finding.strip().splitlines()[-1]
-                bar.write(f"{finding.partition(': ')[0]}: {last}")
-            bar.write(f"{reader}: {len(found)} findings in {options.count} files")
-    print(f"{len(findings)} findings, {time.perf_counter() - started:.0f} s, seed {options.seed}")
+            for kind, paths in by_kind(found).items():
+                bar.write(f"{kind}: {len(paths)} times, as in {paths[0]}")
+            bar.write(
+                f"{reader}: {options.count} files, seed {options.seed}, {seconds:.0f} s: "
+                f"{len(found)} findings"
+            )
     return 1 if findings else 0
 
 

@@ -148,12 +148,15 @@ def test_arrows_and_rulers_are_left_out(write):
 @pytest.mark.parametrize("kind", ["Polygon", "Spline", "Rectangle"])
 def test_asap_xml_is_read_too(write, kind):
     moved = [(x, y + 4) for x, y in SQUARE]
-    path = write(asap_xml((kind, SQUARE), ("Dot", SQUARE[:1]), ("PointSet", SQUARE), (kind, moved)))
+    others = [(other, SQUARE) for other in ("Dot", "PointSet", "Measurement")]
+    path = write(asap_xml((kind, SQUARE), *others, (kind, moved)))
     expected = draw([SQUARE, moved], (8, 6))
     assert expected.max() == 2
     np.testing.assert_array_equal(aperio.read(path, (8, 6)), expected)
     with path.open("rb") as file:
         np.testing.assert_array_equal(aperio.read(file, (8, 6)), expected)
+    path = write(path.read_text().replace("ASAP_Annotations", "Other"))  # known by its points
+    np.testing.assert_array_equal(aperio.read(path, (8, 6)), expected)
 
 
 @pytest.mark.parametrize(

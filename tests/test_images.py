@@ -49,10 +49,19 @@ class TestReadRGB:
             assert (read.dtype, read.shape) == (np.uint8, (7, 5, 3))
             np.testing.assert_array_equal(read, pixels)
 
-    def test_jpeg_returns_nearly_the_pixels_that_were_written(self):
+    @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000", "TIFF"])
+    def test_jpeg_returns_nearly_the_pixels_that_were_written(self, kind):
         ramp = np.broadcast_to(np.arange(0, 256, 4, np.uint8)[:, None, None], (64, 64, 3))
-        read = read_rgb(io.BytesIO(encoded(np.ascontiguousarray(ramp), "JPEG", quality=95)))
+        options = {"compression": "jpeg"} if kind == "TIFF" else {}
+        read = read_rgb(
+            io.BytesIO(encoded(np.ascontiguousarray(ramp), kind, quality=95, **options))
+        )
         np.testing.assert_allclose(read, ramp, atol=6)
+
+    @pytest.mark.parametrize("kind", ["BMP", "PPM", "TGA", "PCX"])
+    def test_other_formats_of_pillow_are_read(self, kind):
+        pixels = noise(7, 6, 3)
+        np.testing.assert_array_equal(read_rgb(io.BytesIO(encoded(pixels, kind))), pixels)
 
     def test_planes_that_lie_apart_are_put_together(self, tmp_path):
         pixels = noise(7, 5, 3)
@@ -184,6 +193,13 @@ class TestTIFF:
         for source in (path, str(path), io.BytesIO(path.read_bytes())):
             np.testing.assert_array_equal(read_rgb(source), pixels)
         assert capfd.readouterr() == ("", "")  # nor do libraries write to the terminal
+
+    @pytest.mark.parametrize("compression", [None, "lzw", "zlib", "packbits"])
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    def test_a_bigtiff_is_read(self, tmp_path, compression, byteorder):
+        options = {"bigtiff": True, "byteorder": byteorder, "compression": compression}
+        path = write_tiff(tmp_path / "a.btf", pixels := noise(40, 52, 3), **options)
+        np.testing.assert_array_equal(read_rgb(path), pixels)
 
     @pytest.mark.parametrize("compression", [None, "zlib", "zstd", "lerc", "jpeg2000"])
     @pytest.mark.parametrize("kind", ["planes", "grey planes", "grey samples", "OME", "ImageJ"])
@@ -626,6 +642,15 @@ class TestReadLabels:
         pixels = 2 * self.labels(np.uint8) if what == "labels" else np.uint8(255) * discs()
         path = save(tmp_path / "labels.jpg", pixels, quality=quality)
         refused(read_labels, path, "was blurred or saved as JPEG")
+
+    def test_a_map_of_classes_is_no_label_image(self, tmp_path):
+        labels = np.zeros((40, 80), np.uint8)
+        for number in range(8):  # two numbers, and pieces of them
+            labels[4:20, 10 * number : 10 * number + 8] = 1 + number % 2
+        path = save(tmp_path / "a.png", labels)
+        refused(read_labels, path, "gives many nuclei the same number, as masks and maps of")
+        labels[:, 60:] = 0
+        np.testing.assert_array_equal(read_labels(save(path, labels)), labels)
 
     def test_one_nucleus_is_no_mask(self, tmp_path):
         labels = np.zeros((32, 32), np.uint8)

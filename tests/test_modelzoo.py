@@ -18,6 +18,7 @@ from nuclei import modelfiles, modelzoo, training
 from nuclei.data.dataset import Sample
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
+from nuclei.networks.weights import load_weights
 from nuclei.training import record
 from nuclei.training.history import read_history
 from nuclei.training.record import provenance, training_record
@@ -213,6 +214,13 @@ def test_a_config_in_utf_8_with_a_mark_is_read(folder):
     text = json.dumps(CONFIG | {"note": "ü"}, ensure_ascii=False)
     (folder / "config.json").write_text(text, "utf-8-sig")
     assert modelzoo.read_config(folder)["note"] == "ü"
+
+
+def test_weights_of_another_kind_of_file_are_refused(tmp_path, trained):
+    path = tmp_path / "weights.keras"
+    path.write_bytes(b"PK")
+    with pytest.raises(InputError, match="weights.keras is no .weights.h5 or .h5 file: train"):
+        load_weights(trained, path, "train again.")
 
 
 def test_missing_weights_get_a_sentence(folder, weights):

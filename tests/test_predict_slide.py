@@ -352,7 +352,11 @@ class TestTrouble:
         assert predict_slide.predict("red", slide, tmp_path / "undisturbed").offset == (0, 0)
         assert red.calls == 0
 
-    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": {}}', '{"settings": 1}'])
+    NO_NUMBER = '{"settings":{},"tiles":1,"nuclei":[],"problems":{},"seconds":1}'
+
+    @pytest.mark.parametrize(
+        "text", ["{", "[]", "{}", '{"settings": {}}', '{"settings": 1}', NO_NUMBER]
+    )
     def test_a_file_that_is_no_report_is_said(self, red, slide, tmp_path, text):
         (tmp_path / "slide.json").write_text(text)
         with pytest.raises(InputError, match="slide.json is not the report of a slide: remove it"):

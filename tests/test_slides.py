@@ -8,6 +8,7 @@ from sentences import is_one_sentence
 from slide_files import GLASS, WHOLE_SLIDE, aperio, dicom, dicom_slide, leica, tissue
 
 from nuclei.errors import SlideError
+from nuclei.images import SLIDE_SUFFIXES
 from nuclei.images.resolution import of_tiff
 from nuclei.slides import files, readers, resolution
 from nuclei.slides.dicom import read_instance
@@ -151,13 +152,17 @@ def tiff(path, image, across=None, down=None, ome=None, **options):
 
 
 UNITS = {
+    "pm": 250_000,
+    "\N{ANGSTROM SIGN}": 2500,
     "nm": 250,
+    "um": 0.25,
     "\N{MICRO SIGN}m": 0.25,
     "\N{GREEK SMALL LETTER MU}m": 0.25,
     "mm": 0.00025,
     "cm": 0.000025,
     "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": 2500,
     "m": 2.5e-7,
+    "in": 0.25 / 25_400,
 }
 
 
@@ -245,6 +250,11 @@ class TestResolution:
         with pytest.raises(SlideError, match="says 10 um per pixel, which no scan"):
             Slide(path)
 
+    @pytest.mark.parametrize(("unit", "density"), [("INCH", 50_800), ("CENTIMETER", 20_000)])
+    def test_tags_say_it_in_inch_or_centimetre(self, tmp_path, image, unit, density):
+        options = {"resolution": (density, density), "resolutionunit": unit}
+        assert Slide(tiff(tmp_path / "a.tif", image, **options)).scale == 0.5
+
     def test_tags_that_cannot_be_are_not_said(self, tmp_path, image):
         for value in (0.00025, 0.0274, 250):
             path = tiff(tmp_path / "a.tif", image, value, value)
@@ -289,6 +299,17 @@ class TestContent:
                     writer.write(image[::step, ::step], subfiletype=int(step > 1), **options)
             assert is_slide(tmp_path / "a.btf")
             assert len(Slide(tmp_path / "a.btf", 0.25)._levels.sizes) == 3
+
+    def test_in_a_folder_formats_of_openslide_are_known_by_their_suffixes(self, tmp_path):
+        names = [f"a{suffix}" for suffix in sorted(SLIDE_SUFFIXES)]
+        for name in names:
+            (tmp_path / name.upper()).write_bytes(b"no slide")
+        found = files.find([tmp_path])
+        assert [path.name for path in found] == [name.upper() for name in names]
+        for path in found:
+            assert is_slide(path)
+            with pytest.raises(SlideError, match="cannot be opened|is not a slide in a known"):
+                Slide(path)
 
     def test_other_files_are_left_out(self, tmp_path, image):
         tifffile.imwrite(tmp_path / "plain.btf", image, photometric="rgb")
@@ -336,6 +357,14 @@ class TestContent:
         tifffile.imwrite(path, planes, metadata=dyes, **options)
         with pytest.raises(SlideError, match="not 8-bit colour"):
             Slide(path, 0.25)
+
+    def test_colours_may_be_ycbcr_in_jpeg(self, tmp_path, image):
+        options = {"compression": "jpeg", "compressionargs": {"level": 95}}
+        path = write_pyramid(tmp_path / "a.tif", image, **options)
+        with tifffile.TiffFile(path) as file:
+            assert file.pages.first.photometric.name == "YCBCR"
+        found = Slide(path).read(200, 300, 90, 80)
+        assert np.abs(found.astype(int) - image[200:290, 300:380]).mean() < 6
 
     def test_other_colours_are_refused(self, tmp_path, image):
         writes = {
@@ -398,10 +427,12 @@ class TestDicom:
         copies = [dicom_slide(tmp_path / name, image) for name in "ab"]
         assert files.find(copies) == [folder / "c_level.dcm" for folder in copies]
 
-    @pytest.mark.parametrize("name", ["a_label.dcm", "d_macro.dcm"])
+    @pytest.mark.parametrize("name", ["a_label.dcm", "d_macro.dcm", "e_small.dcm"])
     def test_label_and_macro_are_not_predicted(self, tmp_path, image, name):
         folder = dicom_slide(tmp_path, image)
-        with pytest.raises(SlideError, match="holds only the (label|overview) of a slide") as error:
+        dicom(folder / "e_small.dcm", image[::9, ::9].copy(), "THUMBNAIL", number=5)
+        kind = {"a_label.dcm": "label", "d_macro.dcm": "overview", "e_small.dcm": "thumbnail"}[name]
+        with pytest.raises(SlideError, match=f"holds only the {kind} of a slide") as error:
             Slide(folder / name)
         assert is_one_sentence(error, folder / name)
         assert files.find([folder / name]) == [folder / name]  # so that this can be said

@@ -26,6 +26,9 @@ _KINDS = {
 }
 """The kind of a file by the end of its name and its suffix, and which suffix is preferred: 1."""
 
+LARGEST = 500_000_000
+"""Bytes of a file in an archive, once decompressed; an image of MoNuSeg has 3 million."""
+
 
 def index(source):
     """List the files of MoNuSeg in a folder or a zip archive.
@@ -92,7 +95,10 @@ def contents(path):
         return path
     try:
         with zipfile.ZipFile(archive) as opened:
-            return _Member(path, opened.read(path.relative_to(archive).as_posix()))
+            member = opened.getinfo(path.relative_to(archive).as_posix())
+            if member.file_size > LARGEST:
+                raise ValueError(f"it says that it has {member.file_size:,} bytes")
+            return _Member(path, opened.read(member))
     except Exception as error:  # each compression raises other kinds
         raise InputError(
             f"{path} is damaged in its archive ({reason(error)}): fetch it again."

@@ -15,6 +15,28 @@ LONGEST = 1 << 20
 """Bytes of a text with the orientation, once decompressed; those that Pillow allows."""
 
 
+def is_plausible(data, longest):
+    """Return whether the sizes that a PNG says can be true, for readers that trust them.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    longest : int
+        Pixels that a side of the image may have.
+
+    Returns
+    -------
+    bool
+        False if the parts are not as long as the file together, or the image is larger.
+    """
+    start, sides = len(_SIGNATURE), (data[16:20], data[20:24])
+    while start < len(data):
+        start += 12 + int.from_bytes(data[start : start + 4], "big")
+    large = any(int.from_bytes(side, "big") > longest for side in sides)
+    return data.startswith(_SIGNATURE) and start == len(data) and not large
+
+
 def without_metadata(path):
     """Copy a PNG without its colour profile and texts, which are not even decompressed.
 

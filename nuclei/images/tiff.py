@@ -138,10 +138,10 @@ def name_of_colours(page):
 
 
 def is_cut_short(page):
-    """Whether parts of a page are not listed, or lie beyond the end of its file."""
-    end = page.parent.filehandle.size
+    """Whether a page has no parts, or some are not listed or lie beyond the end of its file."""
+    number, end = math.prod(page.chunked), page.parent.filehandle.size
     parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    return len(parts) < max(1, math.prod(page.chunked)) or any(sum(part) > end for part in parts)
+    return number == 0 or len(parts) < number or any(sum(part) > end for part in parts)
 
 
 def has_huge_parts(page):

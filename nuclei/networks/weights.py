@@ -46,10 +46,10 @@ def load_weights(model, path, cure):
     try:
         with warnings.catch_warnings(action="ignore"):  # Keras warns for each layer, then raises
             model.load_weights(file)
-    except (OSError, RuntimeError) as error:  # RuntimeError comes from damaged files
-        raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
+    except Exception as error:  # HDF5 and its wrapper raise many kinds for damaged files
+        raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
 
 
 def save_weights(model, path):
