@@ -115,9 +115,9 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
     write(tmp_path, "good", *tissue[6])
     write(tmp_path, "copy", tissue[6][0][:, ::-1], tissue[6][1][:, ::-1])
     write(tmp_path, "part", tissue[6][0][20:150, 20:200], tissue[6][1][20:150, 20:200])
-    table = "name,split,mpp\ngood,train,0.5\ncopy,val,\npart,test,\n"
+    table = "name,split,mpp\ngood,train,\ncopy,val,\npart,test,\n"
     others = ("shifted", "flipped", "inverted", "classes", "empty")
-    table += "".join(f"{name},train,\n" for name in others)
+    table += "".join(f"{name},train,{'1.0' * (name == 'empty')}\n" for name in others)
     (tmp_path / "samples.csv").write_text(table)
     report = check.check(tmp_path, progress=False)
     assert not report.problems
@@ -127,7 +127,7 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
         r"masks/inverted.png marks what is lighter than the rest",
         r"masks/classes.png has 4 greys or colours and not two",
         r"empty has no nucleus: annotate",
-        r"images/good.png has 0.5 um per pixel, but the networks expect 0.25: scale .* by 2",
+        r"images/empty.png has 1 um per pixel, where a nucleus is a few pixels wide: use a scan",
         r"copy \(val\) and good \(train\) are the same image, so that scores are too high",
         r"good \(train\) and part \(test\) share a part",
         r"copy \(val\) and part \(test\) share",
@@ -139,6 +139,7 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
         found.remove(matches[0])
     assert not found
     assert any(note.startswith("3 of 8 images have a mask only") for note in report.notes)
+    assert any(note.startswith("1 of 8 images are scaled to 0.25") for note in report.notes)
 
 
 def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):
