@@ -156,16 +156,17 @@ def table(report):
     """
     mean = report["mean"]
     columns = [score for score in COLUMNS if score in mean]
+    images = counted(len(report["images"]), "image")
 
     def row(heading, scores):
         return [heading, *(f"{scores[s]:.3f}" if s in scores else "" for s in columns)]
 
     rows = [
         ["", *(COLUMNS[score] for score in columns)],
-        row(f"Mean of {len(report['images'])} images", {s: mean[s]["mean"] for s in columns}),
+        row(f"Mean of {images}", {s: mean[s]["mean"] for s in columns}),
         ["95% interval", *("{low:.3f} to {high:.3f}".format(**mean[s]) for s in columns)],
         row("Pooled pixels", report["pooled"]),
-        row(f"{report['patches']['count']} patches, pooled", report["patches"]),
+        row(f"{counted(report['patches']['count'], 'patch', 'es')}, pooled", report["patches"]),
         *(row(f"{organ} ({one['images']})", one) for organ, one in report["organs"].items()),
     ]
     return _aligned(rows)
@@ -227,6 +228,11 @@ def save_csv(path, reports):
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def counted(number, noun, plural="s"):
+    """A number with its noun, as in "1 patch" and "2 patches"."""
+    return f"{number} {noun}{plural * (number != 1)}"
 
 
 def _aligned(rows):

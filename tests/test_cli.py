@@ -329,8 +329,8 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
     command = ("evaluate", "unet", "--data", "canonical", "--json", "new/report.json")
     code, output, _ = run(capsys, *command)
     assert code == 0
-    assert "unet on MoNuSeg, test, 1 images: whole, threshold 0.5" in output
-    assert "| Mean of 1 images " in output and "| brain (1) " in output
+    assert "unet on MoNuSeg, test, 1 image: whole, threshold 0.5" in output
+    assert "| Mean of 1 image " in output and "| brain (1) " in output
     report = json.loads((here / "new" / "report.json").read_text())
     assert (report["model"], report["data"], report["split"]) == ("unet", "MoNuSeg", "test")
     (image,) = report["images"]
@@ -342,7 +342,7 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
 def test_evaluate_takes_the_validation_images(here, canonical, capsys, monkeypatch):
     monkeypatch.setenv("MONUSEG_DIR", str(canonical))
     code, output, _ = run(capsys, "evaluate", "unet", "--split", "val")
-    assert code == 0 and "on MoNuSeg, val, 1 images" in output and "kidney (1)" in output
+    assert code == 0 and "on MoNuSeg, val, 1 image" in output and "kidney (1)" in output
 
 
 def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monkeypatch):

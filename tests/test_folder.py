@@ -1,5 +1,6 @@
 """A folder of annotated images: which files belong together, what the table says, the splits."""
 
+import json
 import re
 
 import numpy as np
@@ -171,6 +172,31 @@ def test_the_table_says_what_names_cannot(tmp_path, delimiter):
     assert describe(found).splitlines()[1].endswith("nuclei; skin")
 
 
+def test_a_star_speaks_of_all_images_and_classes_are_chosen(tmp_path):
+    six(tmp_path)
+    make(tmp_path, {"samples.csv": "name,mpp,classes,group\na,0.3,,\n*,0.5,Nucleus|Mitosis,skin\n"})
+    entries = {entry.name: entry for entry in folder.index(tmp_path).entries}
+    assert (entries["a"].mpp, entries["b"].mpp) == (0.3, 0.5)
+    assert {entry.group for entry in entries.values()} == {"skin"}
+    assert {entry.classes for entry in entries.values()} == {("Nucleus", "Mitosis")}
+
+
+def test_outlines_of_the_chosen_classes_are_read(tmp_path):
+    make(tmp_path, {"a.png": "image", "samples.csv": "name,classes\na,Nucleus\n"})
+    squares = {"Nucleus": 3, "Other": 20}
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[x, 2], [x + 6, 2], [x + 6, 8]]]},
+            "properties": {"objectType": "detection", "classification": {"name": name}},
+        }
+        for name, x in squares.items()
+    ]
+    (tmp_path / "a.geojson").write_text(json.dumps(features))
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.mask[:, 3:9].any() and not sample.mask[:, 20:].any()
+
+
 def test_the_table_and_the_folders_must_agree(tmp_path):
     make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
     make(tmp_path, {"samples.csv": "name,split\na,train\n"})
@@ -236,6 +262,19 @@ def test_one_image_is_divided_without_an_overlap(tmp_path, capsys):
     assert [part.max() for part in parts] == [2, 1, 1]
     assert "the longer side of each is divided" in capsys.readouterr().out
     assert describe(found).startswith("train: 1 image")
+
+
+def test_images_of_another_resolution_are_scaled_with_their_annotation(tmp_path):
+    make(tmp_path, {"a.png": "image", "a_labels.png": "labels"})
+    for mpp, side in ((0.5, 2), (0.24, 1), (0.125, 0.5)):
+        make(tmp_path, {"samples.csv": f"name,mpp\na,{mpp}\n"})
+        (sample,) = loading.load(tmp_path, "all")
+        assert sample.image.shape == (24 * side, 40 * side, 3)
+        assert sample.labels.shape == sample.mask.shape == sample.image.shape[:2]
+        areas = np.bincount(LABELS.ravel()) * side**2
+        np.testing.assert_allclose(np.bincount(sample.labels.ravel()), areas, rtol=0.1)
+        dark = sample.image[..., 0] < 155
+        assert (dark != sample.mask).mean() < 0.05
 
 
 def test_a_split_without_images_is_said(tmp_path):

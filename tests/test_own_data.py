@@ -79,7 +79,7 @@ def test_from_check_to_a_model_with_a_card(stranger, tmp_path, capfd, monkeypatc
     capfd.readouterr()
     assert main(["evaluate", str(model), "unet", "--data", str(stranger)]) == 0
     printed = capfd.readouterr().out
-    assert f"{stranger.name}, test, 1 images" in printed and " AJI |" in printed
+    assert f"{stranger.name}, test, 1 image" in printed and " AJI |" in printed
     dice = metrics["test"]["mean"]["dice"]["mean"]
     assert f"{dice:.3f}" in printed and dice > 0.5  # it started from unet
 

@@ -40,6 +40,7 @@ def run(options):
 
     samples = loading.load(options.data, options.split)
     data = loading.source(options.data, samples)
+    count = evaluation.counted(len(samples), "image")
     names = [name for name in (options.model, options.second) if name]
     models = [engines.load(name, options.engine) for name in names]
     reports = []
@@ -47,7 +48,7 @@ def run(options):
         report = evaluation.evaluate(model, samples)
         reports.append({"data": data, "split": options.split, **report, "model": name})
         print(
-            f"{name} on {data}, {options.split}, {len(samples)} images: "
+            f"{name} on {data}, {options.split}, {count}: "
             f"whole, threshold {report['threshold']}, no test-time augmentation, "
             f"engine {report['engine']}"
         )

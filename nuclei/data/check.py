@@ -14,11 +14,12 @@ from .alignment import FIT, Alignment, align, better_view
 from .check_set import compare
 from .overlap import Reduced
 
-MPP = 0.25
-"""Micrometres per pixel that the networks expect."""
+COARSE = 0.6
+"""From this resolution on, in um per pixel, nuclei are too small to be outlined well: a scan at
+20x has 0.5."""
 
-MPP_TOLERANCE = 1.25
-"""Up to this factor, another resolution is not worth a word."""
+FEW = 5
+"""Up to so many files that are left out are named."""
 
 SHIFT = 3
 """From this shift on, in pixels, an annotation is called shifted; it is 1.9 at most in MoNuSeg."""
@@ -36,7 +37,7 @@ class Row:
     mpp : float or None
         Micrometres per pixel, if known.
     size : tuple of int
-        Height and width.
+        Height and width, after the image was scaled to 0.25 um per pixel.
     nuclei : int
         Their number; of a mask that of its pieces.
     share : float
@@ -152,12 +153,20 @@ def _folder(data):
     if any(entry.part for entry in entries):  # the image is checked as a whole
         entries = found.entries
     notes = ["\n".join(sentences)] if sentences else []
-    notes += [f"{path} belongs to no image, so it is left out." for path in found.left_out]
+    notes += [f"{path} belongs to no image, so it is left out." for path in found.left_out[:FEW]]
+    if len(found.left_out) > FEW:
+        notes.append(f"So are {len(found.left_out) - FEW} more files.")
+    scaled = [entry for entry in entries if loading.is_scaled(entry)]
+    if scaled:
+        notes.append(
+            f"{len(scaled)} of {len(entries)} images are scaled to {loading.MPP} um per pixel, "
+            "with their annotations, whenever they are read."
+        )
     jobs = []
     for entry in entries:
         kinds = [kind for kind in ("mask", "labels", "outlines") if getattr(entry, kind)]
         patient = entry.patient or entry.name
-        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds), entry.mpp)
+        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds), loading.resolution(entry))
         jobs += [(row, entry)] if kinds else []
     return jobs, found.problems, notes
 
@@ -250,9 +259,9 @@ def _place(found):
 
 def _of_resolution(row, image):
     """What looks wrong with a resolution that is known."""
-    if row.mpp is None or 1 / MPP_TOLERANCE <= row.mpp / MPP <= MPP_TOLERANCE:
+    if row.mpp is None or row.mpp <= COARSE:
         return []
     return [
-        f"{image} has {row.mpp:g} um per pixel, but the networks expect {MPP}: scale the image and "
-        f"its annotation by {row.mpp / MPP:.3g}, to {MPP} um per pixel."
+        f"{image} has {row.mpp:g} um per pixel, where a nucleus is a few pixels wide: use a scan of "
+        f"{COARSE} um or less, best {loading.MPP}."
     ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
@@ -82,7 +83,9 @@ def describe(splits):
     return "\n".join(lines)
 
 
-def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=None, say=tqdm.write):
+def read_sample(
+    name, patient, organ, image, mask=None, labels=None, annotation=None, classes=None, say=tqdm.write
+):
     """Read one annotated image from its files.
 
     Parameters
@@ -96,6 +99,8 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
         `annotations.read`. At least one is needed. Labels are read from the label image if there
         is one, else drawn from the outlines. The mask is read from its file if there is one, else
         made from the labels. All must lie as viewers show the image.
+    classes : collection of str, optional
+        Of outlines, as for `annotations.read`.
     say : callable
         Takes a sentence if the nuclei are lighter than the rest, as they are if the mask is
         inverted. By default it is printed, also within a progress bar.
@@ -120,7 +125,7 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
     if labels:
         nuclei = _checked(read_labels(labels), labels, shape)
     elif annotation:
-        nuclei = annotations.read(annotation, shape)
+        nuclei = annotations.read(annotation, shape, classes)
     inside = _checked(read_mask(mask), mask, shape) if mask else nuclei > 0
     if _is_lighter(inside, pixels):
         say(
@@ -128,6 +133,34 @@ def read_sample(name, patient, organ, image, mask=None, labels=None, annotation=
             "that it is not inverted and belongs to this image."
         )
     return Sample(name, patient, organ, pixels, inside, nuclei)
+
+
+def scale(sample, factor):
+    """Enlarge or reduce a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+    factor : float
+        2 gives twice as many pixels on each side.
+
+    Returns
+    -------
+    Sample
+        The image is averaged or interpolated; the mask and labels are those of the nearest pixels,
+        and labels are numbered anew.
+    """
+    height, width = (max(1, round(side * factor)) for side in sample.mask.shape)
+    image = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip((height, width), sample.mask.shape, strict=True)
+    )
+    nearest = np.ix_(rows, columns)
+    labels = sample.labels
+    if labels is not None:
+        labels = relabel_sequential(labels[nearest])[0].astype(np.int32)
+    return replace(sample, image=np.asarray(image), mask=sample.mask[nearest], labels=labels)
 
 
 def crop(sample, start, stop):

@@ -41,7 +41,7 @@ ENDINGS = {
 """What stands after the name of the image, with _ or -, in files beside it. What `predict` draws is
 no annotation: None."""
 
-OUTLINES = (".geojson", ".json", ".xml")
+OUTLINES = (".geojson", ".json", ".xml", ".gz")
 TABLE = "samples.csv"
 
 
@@ -61,6 +61,8 @@ class Entry:
         From `samples.csv`.
     mpp : float or None
         Micrometres per pixel, from `samples.csv`.
+    classes : tuple of str or None
+        Of outlines of QuPath: the classes that are nuclei, from `samples.csv`; None for all.
     part : tuple of float or None
         The part of the longer side that is used, from 0 to 1; None for the whole image.
     """
@@ -74,6 +76,7 @@ class Entry:
     patient: str | None = None
     group: str | None = None
     mpp: float | None = None
+    classes: tuple | None = None
     part: tuple | None = None
 
     @property
@@ -201,7 +204,7 @@ def _key(name):
 def _stem(path):
     """Name of a file without its suffixes, as in `a` for `a.ome.tif` and `a.png.geojson`."""
     stem = path.stem
-    for suffix in (*IMAGE_SUFFIXES, ".ome"):
+    for suffix in (*OUTLINES, *IMAGE_SUFFIXES, ".ome"):
         if stem.lower().endswith(suffix):
             stem = stem[: -len(suffix)]
     return stem

@@ -10,7 +10,13 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels
 from . import folder, monuseg, monuseg_files, splits
-from .dataset import crop, read_sample
+from .dataset import crop, read_sample, scale
+
+MPP = 0.25
+"""Micrometres per pixel of MoNuSeg, which the networks expect."""
+
+SIMILAR = 0.05
+"""Images whose resolution differs from it by a smaller fraction are not scaled."""
 
 def load(data, split):
     """Load one split of a data set.
@@ -110,7 +116,7 @@ def _read(data, names):
 
 
 def read_entry(entry, say=tqdm.write):
-    """Read one annotated image.
+    """Read one annotated image, scaled to `MPP` if its resolution is known and another.
 
     Parameters
     ----------
@@ -128,11 +134,25 @@ def read_entry(entry, say=tqdm.write):
         As in `read_sample`.
     """
     files = {"mask": entry.mask, "labels": entry.labels, "annotation": entry.outlines}
+    files["classes"] = entry.classes
     if entry.mask and not entry.labels and numbers_nuclei(entry.mask):
         files |= {"mask": None, "labels": entry.mask}
     patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
+    if is_scaled(entry):
+        sample = scale(sample, resolution(entry) / MPP)
     return crop(sample, *entry.part) if entry.part else sample
+
+
+def resolution(entry):
+    """Micrometres per pixel of an image, or None if they are not known."""
+    return entry.mpp
+
+
+def is_scaled(entry):
+    """Whether an image has another resolution than `MPP`, to which it is scaled."""
+    mpp = resolution(entry)
+    return mpp is not None and abs(mpp / MPP - 1) >= SIMILAR
 
 
 def numbers_nuclei(path):

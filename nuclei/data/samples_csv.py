@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from ..errors import InputError
 
-COLUMNS = ("name", "patient", "group", "split", "mpp")
+COLUMNS = ("name", "patient", "group", "split", "mpp", "classes")
+
+ALL = "*"
+"""In the column `name`: what this line says holds for all images of which no line says else."""
 
 
 def apply(path, entries, splits):
@@ -17,7 +20,7 @@ def apply(path, entries, splits):
     ----------
     path : Path
         Comma, semicolon or tab between columns; the first line names them, out of `COLUMNS`. Only
-        `name` is needed, with or without the suffix of the file. Empty cells say nothing.
+        `name` is needed, with or without the suffix of the file, or `ALL`. Empty cells say nothing.
     entries : list of folder.Entry
     splits : dict of str to str
         The words for splits, in small letters.
@@ -37,17 +40,22 @@ def apply(path, entries, splits):
     for place, entry in enumerate(entries):
         names |= {key: place for key in (entry.image.name, entry.image.stem, entry.name)}
     entries, problems, seen = list(entries), [], set()
-    for number, row in enumerate(_rows(path), start=2):
-        here, name = f"{path}, line {number}", row.pop("name", "")
-        place = names.get(name)
-        if place is None:
+    rows = list(enumerate(_rows(path), start=2))
+    for number, row in sorted(rows, key=lambda one: one[1].get("name") == ALL):
+        here, name = f"{path}, line {number}", row["name"]
+        if name == ALL:
+            places = range(len(entries))
+        elif name in names:
+            places = [names[name]]
+        else:
             problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
             continue
-        if place in seen:
+        if (key := names.get(name, ALL)) in seen:
             problems.append(f"{here}: {name} is there twice: keep one line.")
-        seen.add(place)
+        seen.add(key)
         try:
-            entries[place] = _with(entries[place], row, splits)
+            for place in places:
+                entries[place] = _with(entries[place], row, splits)
         except ValueError as error:
             problems.append(f"{here}: {error}")
     return entries, problems
@@ -79,17 +87,17 @@ def _rows(path):
 
 
 def _with(entry, row, splits):
-    """An entry with the cells of its row; a ValueError says what is wrong."""
+    """An entry with the cells of a row; a ValueError says what is wrong."""
     change = {key: row[key] for key in ("patient", "group") if row.get(key)}
     if word := row.get("split"):
-        split = splits.get(word.lower())
-        if split is None:
+        change["split"] = splits.get(word.lower())
+        if change["split"] is None:
             raise ValueError(f"there is no split {word!r}: write train, val or test.")
-        if entry.split not in (None, split):
+        if row["name"] != ALL and entry.split not in (None, change["split"]):
             raise ValueError(
-                f"{entry.name} is in {split} here but in the folder {entry.split}: keep one of both."
+                f"{entry.name} is in {change['split']} here but in the folder {entry.split}: keep "
+                "one of both."
             )
-        change["split"] = split
     if text := row.get("mpp"):
         try:
             change["mpp"] = float(text.replace(",", "."))
@@ -99,4 +107,8 @@ def _with(entry, row, splits):
             raise ValueError(
                 f"mpp {text!r} is no resolution: write micrometres per pixel, such as 0.25."
             )
+    if text := row.get("classes"):
+        change["classes"] = tuple(name.strip() for name in text.split("|") if name.strip())
+    if row["name"] == ALL:
+        change = {key: value for key, value in change.items() if getattr(entry, key) is None}
     return replace(entry, **change)
