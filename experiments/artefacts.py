@@ -52,7 +52,7 @@ def write_on(image, rgb, seed=0):
 
 
 def cases(tissue):
-    """Yield the name, image and area without nuclei of each made case."""
+    """Yield the group, name, image and area without nuclei of each made case."""
     generator = np.random.default_rng(1)
 
     def noisy(grey, deviation):
@@ -62,21 +62,21 @@ def cases(tissue):
     everywhere = np.ones((SIZE, SIZE), bool)
     for place, image in {**tissue, "glass": noisy(243, 2)}.items():
         for name, rgb in INKS.items():
-            yield f"{name} ink on {place}", *write_on(image, rgb)
+            yield f"{len(INKS)} inks on {place}", name, *write_on(image, rgb)
     for place, image in tissue.items():
         border = np.zeros((SIZE, SIZE), bool)
         border[:200] = border[:, -150:] = True
-        yield f"black border on {place}", np.where(border[..., None], np.uint8(5), image), border
-    yield "black", np.zeros((SIZE, SIZE, 3), np.uint8), everywhere
-    yield "black with noise", noisy(8, 4), everywhere
-    yield "white", np.full((SIZE, SIZE, 3), 255, np.uint8), everywhere
-    yield "glass with noise", noisy(240, 15), everywhere
-    yield "grey", np.full((SIZE, SIZE, 3), 128, np.uint8), everywhere
-    yield "grey with noise", noisy(128, 10), everywhere
+        pixels = np.where(border[..., None], np.uint8(5), image)
+        yield "black border, twice", place, pixels, border
+    flat = "black", 0, 0, "black image, twice"
+    noise = "black with noise", 8, 4, "black image, twice"
+    glass = ("white", 255, 0), ("glass with noise", 240, 15), ("grey", 128, 0), ("noise", 128, 10)
+    for name, grey, deviation, group in (flat, noise, *((*one, "glass and grey") for one in glass)):
+        yield group, name, noisy(grey, deviation), everywhere
     dust = noisy(243, 2)
     for x, y, radius, grey in generator.integers((0, 0, 3, 60), (SIZE, SIZE, 20, 180), (60, 4)):
         cv2.circle(dust, (int(x), int(y)), int(radius), [int(grey)] * 3, -1)
-    yield "glass with dust", cv2.GaussianBlur(dust, (0, 0), 2), everywhere
+    yield "glass with dust", "grey", cv2.GaussianBlur(dust, (0, 0), 2), everywhere
 
 
 def count(labels, area):
@@ -158,15 +158,20 @@ def main():
     tissue = {"synthetic tissue": synthetic.tissue(seed=3)[0], "val tissue": val[0].image}
     for name in options.cases:
         model = modelzoo.load(name)
-        for case, image, area in cases(tissue):
+        groups = {}
+        for group, case, image, area in cases(tissue):
             (before, _), (after, _), _ = found(model, image)
+            counts = *count(before, area), *count(after, area)
+            groups.setdefault(group, []).append(counts)
             print(
-                f"{name}, {case}: {{}} objects, largest {{:.0f}} um2, before".format(
-                    *count(before, area)
-                )
-                + "; {} objects, largest {:.0f} um2, after".format(*count(after, area)),
+                "{}, {}, {}: {} of up to {:.0f} um2, then {} of up to {:.0f} um2".format(
+                    name, group, case, *counts
+                ),
                 flush=True,
             )
+        for group, counts in groups.items():
+            total, largest = np.sum(counts, axis=0), np.max(counts, axis=0)
+            print(f"| {group} | {total[0]:,.0f} | {largest[1]:,.0f} | {total[2]:,.0f} |")
     seconds = []
     for _ in range(20):
         start = perf_counter()
