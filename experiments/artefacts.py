@@ -56,8 +56,8 @@ def cases(tissue):
     generator = np.random.default_rng(1)
 
     def noisy(grey, deviation):
-        pixels = grey + deviation * generator.normal(size=(SIZE, SIZE, 3))
-        return np.clip(pixels, 0, 255).astype(np.uint8)
+        light = grey + deviation * generator.normal(size=(SIZE, SIZE, 3))
+        return np.clip(light, 0, 255).astype(np.uint8)
 
     everywhere = np.ones((SIZE, SIZE), bool)
     for place, image in {**tissue, "glass": noisy(243, 2)}.items():
@@ -66,12 +66,17 @@ def cases(tissue):
     for place, image in tissue.items():
         border = np.zeros((SIZE, SIZE), bool)
         border[:200] = border[:, -150:] = True
-        pixels = np.where(border[..., None], np.uint8(5), image)
-        yield "black border, twice", place, pixels, border
-    flat = "black", 0, 0, "black image, twice"
-    noise = "black with noise", 8, 4, "black image, twice"
-    glass = ("white", 255, 0), ("glass with noise", 240, 15), ("grey", 128, 0), ("noise", 128, 10)
-    for name, grey, deviation, group in (flat, noise, *((*one, "glass and grey") for one in glass)):
+        bordered = np.where(border[..., None], np.uint8(5), image)
+        yield "black border, twice", place, bordered, border
+    plain = {
+        "black": ("black image, twice", 0, 0),
+        "black with noise": ("black image, twice", 8, 4),
+        "white": ("glass and grey, four times", 255, 0),
+        "glass with noise": ("glass and grey, four times", 240, 15),
+        "grey": ("glass and grey, four times", 128, 0),
+        "grey with noise": ("glass and grey, four times", 128, 10),
+    }
+    for name, (group, grey, deviation) in plain.items():
         yield group, name, noisy(grey, deviation), everywhere
     dust = noisy(243, 2)
     for x, y, radius, grey in generator.integers((0, 0, 3, 60), (SIZE, SIZE, 20, 180), (60, 4)):
