@@ -82,8 +82,9 @@ def predict_image(model, image, mpp=None, *, threshold=0.5, augment=False, progr
     mpp = resolution.MPP if mpp is None else resolution.check(name, mpp)
     image = windows.checked(image)
     scaled, used = _scaled(image, mpp, name)
-    maps = windows.predict_maps(model, scaled, augment=augment, progress=progress)
-    labels, excluded = artefacts.nuclei_in_tissue(maps, scaled, used, threshold)
+    covered, ink = artefacts.cover_ink(scaled, used)
+    maps = windows.predict_maps(model, covered, augment=augment, progress=progress)
+    labels, excluded = artefacts.nuclei_in_tissue(maps, covered, ink, used, threshold)
     probability = np.ascontiguousarray(maps[..., 0])
     if scaled is not image:
         probability = _resize(probability, image.shape[:2])
