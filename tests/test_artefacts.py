@@ -9,6 +9,7 @@ from nuclei.data import monuseg, synthetic
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts
 from nuclei.prediction.image import predict_image
+from nuclei.prediction.windows import MARGIN
 from nuclei.slides.pyramid import write_pyramid
 from nuclei.slides.slide import Slide
 from nuclei.slides.tissue import find_tissue, tissue_tiles
@@ -158,6 +159,19 @@ class TestPrediction:
         cv2.circle(image, (400, 200), 12, (60, 60, 60), -1)
         found = predict_image(Dark(), image)
         assert found.mask[:, :100].any() and not found.mask[:, 200:].any()
+
+    def test_the_network_sees_no_ink(self, tissue):
+        class Watching(Dark):
+            def predict_on_batch(self, batch):
+                self.seen = batch
+                return super().predict_on_batch(batch)
+
+        model, (image, stroke) = Watching(), write_on(tissue[0], INKS["black"])
+        found = predict_image(model, image)
+        seen = model.seen[0, MARGIN : MARGIN + SIZE, MARGIN : MARGIN + SIZE]
+        assert (seen[stroke] == artefacts.WHITE).all()
+        np.testing.assert_array_equal(seen[~found.excluded], image[~found.excluded])
+        np.testing.assert_array_equal(found.image, image)
 
     def test_black_is_none(self):
         found = predict_image(Dark(), np.zeros((SIZE, SIZE, 3), np.uint8))

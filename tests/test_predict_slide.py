@@ -126,6 +126,19 @@ class TestResults:
         predict_slide.predict("red", slide, tmp_path / "again")
         assert red.calls == 4
 
+    def test_there_are_no_nuclei_in_ink(self, undisturbed, red, tmp_path, labels):
+        image = painted(labels)
+        image[:, 900:1100] = (200, 30, 40)  # across two tiles, and red is nucleus
+        path = write_pyramid(tmp_path / "slide.tif", image)
+        predict_slide.predict("red", path, tmp_path / "ink")
+        found, before = results(tmp_path / "ink"), undisturbed
+        for name in ("maps", "labels"):
+            pixels = found[name][0]
+            assert not pixels[..., 900:1100].any() and pixels[..., :850].any()
+            beside = np.s_[..., :1200, :850]
+            np.testing.assert_array_equal(pixels[beside] > 0, before[name][0][beside] > 0)
+        assert 0 < found["report"]["nuclei"] < before["report"]["nuclei"]
+
     def test_maps_hold_the_probability(self, undisturbed, labels):
         (maps,) = undisturbed["maps"][0]
         np.testing.assert_array_equal(maps[:1024, :1024], painted(labels)[:1024, :1024, 0])

@@ -26,6 +26,9 @@ WORN = 0.8
 STAINED = 0.04
 """Stained tissue is where the optical densities of two channels differ by more; glass is grey."""
 
+WHITE = np.uint8(243)
+"""Grey of the glass that covers ink."""
+
 NOTABLE = 0.05
 """Share of an image that is left out, above which it is said."""
 
@@ -116,6 +119,27 @@ def find_ink(image, mpp):
     return _enlarged(cv2.dilate(large[pieces].astype(np.uint8), np.ones((5, 5))), image)
 
 
+def cover_ink(image, mpp):
+    """Replace ink and black areas by white, because networks also err beside them.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    mpp : float
+        Micrometres per pixel.
+
+    Returns
+    -------
+    covered : ndarray of uint8, shape (H, W, 3)
+        A copy; the image itself if it has no ink.
+    ink : ndarray of bool, shape (H, W)
+        From `find_ink`.
+    """
+    ink = find_ink(image, mpp)
+    return np.where(ink[..., None], WHITE, image) if ink.any() else image, ink
+
+
 def find_glass(image, mpp):
     """Find areas without stain, in which dust can look like nuclei.
 
@@ -139,15 +163,15 @@ def find_glass(image, mpp):
     return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
 
 
-def nuclei_in_tissue(maps, image, mpp, threshold=0.5, min_score=confidence.MIN_SCORE):
+def nuclei_in_tissue(maps, covered, ink, mpp, threshold=0.5, min_score=confidence.MIN_SCORE):
     """Separate the nuclei of an image, without what cannot be one.
 
     Parameters
     ----------
     maps : ndarray of float32, shape (H, W, C)
-        From `windows.predict_maps`; set to 0 where there can be no nuclei.
-    image : ndarray of uint8, shape (H, W, 3)
-        RGB, at about 0.25 um per pixel.
+        From `windows.predict_maps` of `covered`; set to 0 where there can be no nuclei.
+    covered, ink : ndarray
+        From `cover_ink`, at about 0.25 um per pixel.
     mpp : float
         Micrometres per pixel.
     threshold : float
@@ -163,19 +187,18 @@ def nuclei_in_tissue(maps, image, mpp, threshold=0.5, min_score=confidence.MIN_S
     excluded : ndarray of bool, shape (H, W)
         True in ink, and in objects that are too large.
     """
-    excluded = find_ink(image, mpp)
-    maps[excluded | find_glass(image, mpp)] = 0
+    maps[ink | find_glass(covered, mpp)] = 0
     labels, scores = instances.separate(maps, threshold, min_score=min_score)
     small = np.bincount(labels.ravel()) <= LARGEST / mpp**2
     small[0] = True
     if small.all():
-        return labels, scores, excluded
+        return labels, scores, ink
     large = ~small[labels]
     maps[large] = 0
     scores = scores[small[1:]]
     small[0] = False
     labels = np.where(small, np.cumsum(small), 0).astype(np.int32)[labels]
-    return labels, scores, excluded | large
+    return labels, scores, ink | large
 
 
 def notice(name, share):

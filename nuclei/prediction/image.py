@@ -93,10 +93,13 @@ def predict_image(
         name, image = image, read_rgb(image)
         mpp = read_mpp(name) if mpp is None else mpp
     mpp = resolution.MPP if mpp is None else resolution.check(name, mpp)
-    image = np.asarray(image)
+    image = windows.checked(image)
     scaled, used = _scaled(image, mpp, name)
-    maps = windows.predict_maps(model, scaled, augment=augment, progress=progress)
-    labels, scores, excluded = artefacts.nuclei_in_tissue(maps, scaled, used, threshold, min_score)
+    covered, ink = artefacts.cover_ink(scaled, used)
+    maps = windows.predict_maps(model, covered, augment=augment, progress=progress)
+    labels, scores, excluded = artefacts.nuclei_in_tissue(
+        maps, covered, ink, used, threshold, min_score
+    )
     probability = np.ascontiguousarray(maps[..., 0])
     if scaled is not image:
         probability = _resize(probability, image.shape[:2])
@@ -110,7 +113,7 @@ def predict_image(
 def _scaled(image, mpp, name):
     """The image at the resolution at which it is predicted, and that resolution."""
     used = resolution.predicted_at(mpp)
-    if used == mpp or image.ndim != 3 or not image.size:  # what is no image is refused later
+    if used == mpp:
         return image, used
     shape = [max(1, round(length * mpp / used)) for length in image.shape[:2]]
     if (limit := Image.MAX_IMAGE_PIXELS) and shape[0] * shape[1] > 2 * limit:

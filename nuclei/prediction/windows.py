@@ -90,12 +90,7 @@ def predict_maps(
     ValueError
         If `window`, `overlap` or `batch_size` is not as above.
     """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InputError(
-            f"An image must be 8-bit RGB, uint8 of shape (H, W, 3), but this one is {image.dtype} "
-            f"of shape {image.shape}: convert it first, for example with images.read_rgb."
-        )
+    image = checked(image)
     if window % GRID or overlap % GRID or not 2 * MARGIN <= overlap < window or batch_size < 1:
         raise ValueError(
             f"window={window} and overlap={overlap} must be multiples of {GRID}, "
@@ -108,6 +103,17 @@ def predict_maps(
         return _predict_view(engine, view, window, overlap, batch_size, title if progress else None)
 
     return test_time_augmentation(predicted, image, augment)
+
+
+def checked(image):
+    """Return an image as an array, or raise an InputError if it is not uint8 RGB of some pixels."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise InputError(
+            f"An image must be 8-bit RGB, uint8 of shape (H, W, 3), but this one is {image.dtype} "
+            f"of shape {image.shape}: convert it first, for example with images.read_rgb."
+        )
+    return image
 
 
 def forward(model, batch):

@@ -47,13 +47,14 @@ def find(job, tile):
         image = slide.read(*job.grid.view(tile))
     except SlideError as error:
         return 0, str(error)
+    image, ink = artefacts.cover_ink(image, slide.mpp)
     maps = _predict(job, image)
     core, window = job.grid.core(tile), job.grid.window(tile)
     # Remove the mirrored pixels beyond the border of the slide.
     view = job.grid.view(tile)
-    maps, image = _part(maps, view, window), _part(image, view, window)
+    maps, image, ink = (_part(pixels, view, window) for pixels in (maps, image, ink))
     labels, scores, _ = artefacts.nuclei_in_tissue(
-        maps, image, slide.mpp, job.threshold, job.min_score
+        maps, image, ink, slide.mpp, job.threshold, job.min_score
     )
     _write_maps(job, core, _part(maps, window, core))
     nuclei = tile_nuclei.describe(labels, scores, image, slide.mpp, window, core, job.measures)
