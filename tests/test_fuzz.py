@@ -39,6 +39,22 @@ def test_damaged_models_get_a_sentence(tmp_path):
     check(KERAS, 30, tmp_path)
 
 
+@LINUX
+def test_only_a_sentence_is_no_finding():
+    from fuzz import complaint
+
+    def reader(error):
+        def read(path):
+            raise error
+
+        return read
+
+    assert complaint(lambda path: None, "a") is None
+    assert complaint(reader(InputError("a is damaged: get a fresh copy.")), "a") is None
+    assert "not one sentence" in complaint(reader(SlideError("a\nb.")), "a")
+    assert "Traceback" in complaint(reader(ValueError("a is damaged: get a fresh copy.")), "a")
+
+
 class TestFound:
     """One test for each kind of damage that led to something else than a sentence."""
 
