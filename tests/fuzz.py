@@ -136,6 +136,7 @@ def work(seed, tasks, folder, pipe):
     os.dup2(os.open(folder / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
     sound = {reader: write_sound(reader, folder / "sound" / reader) for reader, _ in tasks}
     before = peak()
+    # What is used counts, not what is reserved. This limit only protects the machine.
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + 8 * BYTES,) * 2)
     for reader, number in tasks:

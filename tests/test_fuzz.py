@@ -1,11 +1,11 @@
 """A short run of the fuzz test; `make fuzz` is the long one. And what it has found so far."""
 
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 import tifffile
-from fuzz import run
 from fuzz_files import NAME, READERS, read_weights, tissue, weights
 from sentences import is_one_sentence
 
@@ -18,20 +18,41 @@ from nuclei.slides.slide import Slide
 from nuclei.training.history import read_history
 
 KERAS = ["models", "weights"]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as on Linux")
 
 
 def check(readers, count, folder):
+    from fuzz import run  # not at the top, because other systems cannot import it
+
     findings = run(readers, seed=1, count=count, kept=folder)
     assert not findings, "\n".join(f"{path}: {problem}" for path, problem in findings)
 
 
+@LINUX
 def test_damaged_files_get_a_sentence(tmp_path):
     check([reader for reader in READERS if reader not in KERAS], 60, tmp_path)
 
 
+@LINUX
 @pytest.mark.tensorflow
 def test_damaged_models_get_a_sentence(tmp_path):
     check(KERAS, 30, tmp_path)
+
+
+@LINUX
+def test_only_a_sentence_is_no_finding():
+    from fuzz import complaint
+
+    def reader(error):
+        def read(path):
+            raise error
+
+        return read
+
+    assert complaint(lambda path: None, "a") is None
+    assert complaint(reader(InputError("a is damaged: get a fresh copy.")), "a") is None
+    assert "not one sentence" in complaint(reader(SlideError("a\nb.")), "a")
+    assert "Traceback" in complaint(reader(ValueError("a is damaged: get a fresh copy.")), "a")
 
 
 class TestFound:
