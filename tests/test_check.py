@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from nuclei.__main__ import main
+from nuclei.commands.check import table
 from nuclei.data import check, check_set, synthetic
-from nuclei.data.alignment import VIEWS, align, better_view
+from nuclei.data.alignment import VIEWS, Alignment, align, better_view
 from nuclei.data.overlap import Reduced
 
 SHAPE = (192, 224)
@@ -115,10 +116,10 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
     write(tmp_path, "good", *tissue[6])
     write(tmp_path, "copy", tissue[6][0][:, ::-1], tissue[6][1][:, ::-1])
     write(tmp_path, "part", tissue[6][0][20:150, 20:200], tissue[6][1][20:150, 20:200])
-    table = "name,split,mpp\ngood,train,\ncopy,val,\npart,test,\n"
+    text = "name,split,mpp\ngood,train,\ncopy,val,\npart,test,\n"
     others = ("shifted", "flipped", "inverted", "classes", "empty")
-    table += "".join(f"{name},train,{'1.0' * (name == 'empty')}\n" for name in others)
-    (tmp_path / "samples.csv").write_text(table)
+    text += "".join(f"{name},train,{'1.0' * (name == 'empty')}\n" for name in others)
+    (tmp_path / "samples.csv").write_text(text)
     report = check.check(tmp_path, progress=False)
     assert not report.problems
     expected = [
@@ -139,6 +140,9 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
         found.remove(matches[0])
     assert not found
     assert any(note.startswith("3 of 8 images have a mask only") for note in report.notes)
+    lines = {line.split()[0]: line for line in table(report.rows).splitlines()}
+    assert "no fit" in lines["flipped"] and "no fit" not in lines["shifted"]
+    assert lines["shifted"].endswith("look") and not lines["good"].endswith("look")
     assert any(note.startswith("1 of 8 images are scaled to 0.25") for note in report.notes)
 
 
@@ -172,6 +176,18 @@ def test_nuclei_of_an_unusual_size_are_said(tissue):
     assert "as if the images had about 0.50 um per pixel" in sentence
     rows[0].mpp = 0.5  # known, and said where it is known
     assert check_set._sizes(rows) == []
+
+
+def test_a_shift_that_all_images_share_is_said():
+    places = (1.2, 0.6), (0.9, 0.7), (1.0, 0.4)
+    rows = [
+        check.Row(str(number), "train", str(number), alignment=Alignment(down, right, 0.8))
+        for number, (down, right) in enumerate(places)
+    ]
+    (note,) = check_set._drift(rows)
+    assert "lie 1.0 pixels below and 0.6 pixels right of" in note
+    assert note.endswith("at most 1.3 pixels, in 0).")
+    assert check_set._drift([check.Row("a", "", "a", alignment=Alignment(0.1, -0.3, 0.8))]) == []
 
 
 def test_one_image_is_checked_whole(tmp_path, tissue, capsys):

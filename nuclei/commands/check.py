@@ -74,9 +74,14 @@ def table(rows):
     str
         One line for each image. `~` stands before pieces of masks, which may be several nuclei.
     """
+    from ..data.alignment import FIT
+
     lines = [("image", "split", "size", "um/px", "annotation", "nuclei", "share", "shift", "")]
     for row in rows:
-        shift = row.alignment
+        found = row.alignment
+        shift = "no fit" if found and found.fit < FIT else "-"
+        if found and found.fit >= FIT:
+            shift = f"{found.right:+.1f}, {found.down:+.1f}"
         lines.append(
             (
                 row.name,
@@ -86,7 +91,7 @@ def table(rows):
                 row.kind,
                 f"{'~' * (row.kind == 'mask')}{row.nuclei:,}",
                 f"{row.share:.1%}",
-                f"{shift.right:+.1f}, {shift.down:+.1f}" if shift else "-",
+                shift,
                 "unreadable" if row.problem else "look" if row.warnings else "",
             )
         )

@@ -96,7 +96,8 @@ def _sizes(rows):
 
 def _drift(rows):
     """A shift that most images share, if it is too small to be called wrong."""
-    shifts = {row.name: row.alignment[:2] for row in rows if row.alignment}
+    usual = [row for row in rows if row.alignment and not row.warnings]
+    shifts = {row.name: row.alignment[:2] for row in usual}
     if not shifts:
         return []
     down, right = np.median(list(shifts.values()), axis=0)
