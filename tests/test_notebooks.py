@@ -34,9 +34,12 @@ SMALL = {
 }
 """Images of the small data set that networks are trained on here."""
 
-QUICK = {"MEASURE": True, "MEMBERS": ["unet"], "AUGMENT": False}
-"""Parameters of the comparison, which measures five models. It runs on the small images, with an
-ensemble of one."""
+QUICK = {
+    "comparison": {"MEASURE": True, "MEMBERS": ["unet"], "AUGMENT": False},
+    "your_own_data": {"IMAGES": {"train": 2, "val": 1, "test": 2}, "SIDE": 160, "STEPS": 2},
+}
+"""Parameters of the notebooks that take longest, which also run on the small images: the comparison
+measures five models, here with an ensemble of one; the other one trains."""
 
 
 @pytest.fixture
@@ -102,9 +105,9 @@ def test_trains(name, project, small, monkeypatch):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_on_synthetic_tissue(notebook, project, small, monkeypatch):
-    if notebook.stem == "comparison":
+    if notebook.stem in QUICK:
         monkeypatch.setenv("MONUSEG_DIR", str(small))
-    run(notebook, project, **(QUICK if notebook.stem == "comparison" else {}))
+    run(notebook, project, **QUICK.get(notebook.stem, {}))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
