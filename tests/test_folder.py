@@ -277,6 +277,17 @@ def test_images_of_another_resolution_are_scaled_with_their_annotation(tmp_path)
         assert (dark != sample.mask).mean() < 0.05
 
 
+def test_the_file_of_an_image_says_its_resolution_unless_the_table_does(tmp_path):
+    make(tmp_path, {"a.png": "image", "a_labels.png": "labels"})
+    with Image.open(tmp_path / "a.png") as image:
+        image.save(tmp_path / "a.png", dpi=(50_800, 50_800))  # 0.5 um per pixel
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.mask.shape == (48, 80)
+    make(tmp_path, {"samples.csv": "name,mpp\na,0.25\n"})
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.mask.shape == (24, 40)
+
+
 def test_a_split_without_images_is_said(tmp_path):
     make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
     with pytest.raises(InputError, match="has no train images: add a folder train/, or say in sam"):

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..images import resolution
 from ..images.decode import decode
 from . import folder, loading, monuseg, splits
 from .alignment import FIT, Alignment, align, better_view
@@ -159,7 +160,7 @@ def _folder(data):
     scaled = [entry for entry in entries if loading.is_scaled(entry)]
     if scaled:
         notes.append(
-            f"{len(scaled)} of {len(entries)} images are scaled to {loading.MPP} um per pixel, "
+            f"{len(scaled)} of {len(entries)} images are scaled to {resolution.MPP} um per pixel, "
             "with their annotations, whenever they are read."
         )
     jobs = []
@@ -263,5 +264,5 @@ def _of_resolution(row, image):
         return []
     return [
         f"{image} has {row.mpp:g} um per pixel, where a nucleus is a few pixels wide: use a scan of "
-        f"{COARSE} um or less, best {loading.MPP}."
+        f"{COARSE} um or less, best {resolution.MPP}."
     ]

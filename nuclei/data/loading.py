@@ -8,15 +8,10 @@ from tqdm import tqdm
 from .. import ROOT
 from ..atomic import expand
 from ..errors import InputError
-from ..images import read_labels
+from ..images import read_labels, read_mpp
+from ..images.resolution import predicted_at
 from . import folder, monuseg, monuseg_files, splits
 from .dataset import crop, read_sample, scale
-
-MPP = 0.25
-"""Micrometres per pixel of MoNuSeg, which the networks expect."""
-
-SIMILAR = 0.05
-"""Images whose resolution differs from it by a smaller fraction are not scaled."""
 
 def load(data, split):
     """Load one split of a data set.
@@ -116,7 +111,7 @@ def _read(data, names):
 
 
 def read_entry(entry, say=tqdm.write):
-    """Read one annotated image, scaled to `MPP` if its resolution is known and another.
+    """Read one annotated image, scaled if its resolution is known and not that of the networks.
 
     Parameters
     ----------
@@ -140,19 +135,20 @@ def read_entry(entry, say=tqdm.write):
     patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
     if is_scaled(entry):
-        sample = scale(sample, resolution(entry) / MPP)
+        mpp = resolution(entry)
+        sample = scale(sample, mpp / predicted_at(mpp))
     return crop(sample, *entry.part) if entry.part else sample
 
 
 def resolution(entry):
-    """Micrometres per pixel of an image, or None if they are not known."""
-    return entry.mpp
+    """Micrometres per pixel of an image, from `samples.csv` or its file; None if unknown."""
+    return entry.mpp or read_mpp(entry.image)
 
 
 def is_scaled(entry):
-    """Whether an image has another resolution than `MPP`, to which it is scaled."""
+    """Whether an image has another resolution than that of the networks, to which it is scaled."""
     mpp = resolution(entry)
-    return mpp is not None and abs(mpp / MPP - 1) >= SIMILAR
+    return mpp is not None and predicted_at(mpp) != mpp
 
 
 def numbers_nuclei(path):
