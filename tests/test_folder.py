@@ -247,6 +247,15 @@ class TestSplitsThatAreDrawn:
         assert [len(x) for x in by_split(drawn).values()] == [8, 2, 1]
         assert sentences[0].startswith("No val images were named")
 
+    def test_images_without_a_split_are_trained_on(self):
+        some = entries("a", split="val") + entries("b", split="test") + entries("c", "d")
+        drawn, sentences = splits.complete(some)
+        assert [one.patient for one in drawn if one.split == "train"] == ["c", "d"]
+        assert sentences[0] == "Images without a split are trained on."
+        drawn, sentences = splits.complete(entries("b", split="test") + entries(*"cdefg"))
+        assert [len(x) for x in by_split(drawn).values()] == [4, 1, 1]
+        assert drawn[0].patient == "b" and drawn[0].split == "test"
+
     def test_nothing_where_nothing_is_missing_or_nothing_is_trained(self):
         for names in (["train", "val", "test"], ["test"]):
             some = [one for name in names for one in entries("a", split=name)]

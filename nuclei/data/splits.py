@@ -16,9 +16,10 @@ SHOWN = 8
 def complete(entries, seed=SEED):
     """Draw the splits that are missing.
 
-    If no image has a split, `train`, `val` and `test` are drawn. If there are images to train on,
-    `val` or `test` are drawn from them if missing. A data set with nothing to train on, as for a
-    test alone, is left as it is.
+    If no image has a split, `train`, `val` and `test` are drawn. If `val` or `test` is missing, it
+    is drawn from the images that are for training or without a split. If none is missing, those
+    without a split are trained on. A data set with nothing to train on, as for a test alone, is
+    left as it is.
 
     Parameters
     ----------
@@ -31,16 +32,19 @@ def complete(entries, seed=SEED):
     entries : list of folder.Entry
         Each with a split. Where there are too few images, parts of images.
     sentences : list of str
-        What was done and what it means for the scores; empty if nothing was drawn.
+        What was done and what it means for the scores; empty if nothing was.
     """
-    given = {entry.split for entry in entries} - {None}
-    wanted = [name for name in NAMES if name not in given]
-    if given and ("train" in wanted or not wanted):
-        return entries, []
     pool = [entry for entry in entries if entry.split in (None, "train")]
-    rest = [entry for entry in entries if entry not in pool]
-    names = ["train", *(name for name in wanted if name != "train")]
-    drawn, sentence = _draw(pool, names, seed)
+    rest = [entry for entry in entries if entry.split not in (None, "train")]
+    given = {entry.split for entry in entries}
+    names = ["train", *(name for name in NAMES[1:] if name not in given)]
+    if not pool or (len(names) == 1 and None not in given):
+        return entries, []
+    if len(names) == 1:
+        drawn = [replace(entry, split="train") for entry in pool]
+        sentence = "Images without a split are trained on."
+    else:
+        drawn, sentence = _draw(pool, names, seed)
     return rest + drawn, [sentence, *(_listed(drawn, name) for name in names)]
 
 
