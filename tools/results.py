@@ -8,6 +8,15 @@ from nuclei.evaluation import table
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
 
+ENGINES = {
+    "keras": "Keras, TensorFlow",
+    "openvino": "OpenVINO, float32",
+    "openvino-int8": "OpenVINO, int8",
+}
+"""The engines as the tables call them."""
+
+HEADINGS = "Engine | Dice | AJI | PQ | Seconds"
+
 PATCHES = {
     "images": "cut anew from whole images in each epoch",
     "files": "those that patch_generator.ipynb wrote",
@@ -97,8 +106,32 @@ def comparison(models):
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
             *_rows(patches),
+            *_fast(models),
         ]
     )
+
+
+def _fast(models):
+    """Compare the engines of all models, in lines; none where no model was measured with them."""
+    rows = [
+        [f"[{name}](models/{name})", ENGINES[engine], *_engine(scores["test"])]
+        for name, metrics in models.items()
+        for engine, scores in metrics.get("engines", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "\nThe same images with each [engine](docs/slides.md#engines). Seconds are those of the "
+        "network for\none image, all on one machine without a GPU.\n",
+        f"| Model | {HEADINGS} |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        *_rows(rows),
+    ]
+
+
+def _engine(scores):
+    values = [f"{scores[score]:.4f}" for score in ("dice", "aji", "pq")]
+    return [*values, f"{scores['seconds_per_image']:.2f}"]
 
 
 def card(name, config, metrics):
@@ -138,7 +171,22 @@ def card(name, config, metrics):
         settings="\n".join(_rows(settings.items())),
         test=table(metrics["test"]),
         validation=table(metrics["val"]),
+        engines=_card_engines(metrics.get("engines", {})),
     )
+
+
+def _card_engines(measured):
+    """The section of a card about engines; empty if the model was not measured with them."""
+    if not measured:
+        return ""
+    splits = {"test": "test", "val": "validation"}
+    rows = [
+        [split, ENGINES[engine], *_engine(scores[key])]
+        for key, split in splits.items()
+        for engine, scores in measured.items()
+    ]
+    lines = [f"| Images | {HEADINGS} |", "| --- | --- | ---: | ---: | ---: | ---: |", *_rows(rows)]
+    return "\n## Engines\n\n" + "\n".join(lines) + "\n"
 
 
 CARD = """# {name}
@@ -177,7 +225,7 @@ intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the ot
 pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
 scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
 definitions.
-
+{engines}
 ## Licence
 
 The weights were trained on MoNuSeg, which is under CC BY-NC-SA 4.0. They are under the same
