@@ -116,11 +116,11 @@ def to_int8(model, batches, kept=()):
         Facts: the version of `nncf`; the layers in `float_layers` and the convolutions in
         `float_convolutions` stay in float32.
     """
-    import nncf
+    network = convert.convert(model)
+    import nncf  # after OpenVINO, so that it sends no telemetry either
     from nncf.quantization.advanced_parameters import QuantizationParameters
 
     nncf.set_log_level(logging.ERROR)
-    network = convert.convert(model)
     # The layers lose their names in the conversion where they touch the order of the axes.
     convolutions = [
         node.get_friendly_name()

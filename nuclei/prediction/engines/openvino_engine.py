@@ -6,6 +6,7 @@ import threading
 import numpy as np
 
 from ...errors import InputError
+from .library import import_openvino
 
 KEPT = 2
 """Shapes of batches for which the compiled model is kept: whole images and patches, say."""
@@ -31,13 +32,7 @@ class OpenVINOEngine:
     """
 
     def __init__(self, name, content):
-        try:
-            import openvino
-        except ImportError:
-            raise InputError(
-                f"The engine {name} needs OpenVINO, which is not installed: run `pip install "
-                "openvino`, or use --engine keras."
-            ) from None
+        openvino = import_openvino()
         self.name, self.network = name, content.facts["network"]
         self._core, self._lock, self._requests = openvino.Core(), threading.Lock(), {}
         try:
