@@ -47,8 +47,8 @@ train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder 
 	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") \
 		$(foreach one,DATA NAME START,$(if $(filter command,$(origin $(one))),"$(one)=$($(one))")) $(SET)
 
-measure: setup ## measure the shipped models again, on MoNuSeg
-	@$(VENV_PYTHON) tools/measure.py
+measure: setup ## measure the shipped models again, on MoNuSeg: make measure [MODEL=unet]
+	@$(VENV_PYTHON) tools/measure.py $(MODEL)
 
 quantize: setup ## make the int8 form of the models: make quantize [MODEL=unet]; needs MoNuSeg
 	$(VENV_PYTHON) -m pip install --quiet -r requirements-quantize.txt

@@ -1,6 +1,7 @@
 """Whole slides: throughput compared with the bare network, memory, and two processes with one.
 
-    python benchmarks/whole_slide.py [--side 6144] [--tissue 0.4] [--model unet] [--processes]
+    python benchmarks/whole_slide.py [--side 6144] [--tissue 0.4] [--model unet_instances]
+                                     [--engine auto] [--processes]
 
 The slide is a disc of tissue on glass in three levels, with JPEG tiles of 256 pixels. The tissue is
 made of mirrored MoNuSeg training images if they are available, else of synthetic tissue.
@@ -55,10 +56,11 @@ def make_slide(path, side, share):
 
 
 def run(arguments):
-    """Run `nuclei predict`; return its report and the peak memory of all its processes in GB."""
+    """Run `nuclei predict`; return its report, its peak memory in GB and its CPU seconds."""
     out = Path(arguments[arguments.index("--out") + 1])
     command = [sys.executable, "-m", "nuclei", "predict", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    spent = os.times()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     most = 0
 
@@ -78,7 +80,7 @@ def run(arguments):
     process.wait()
     watcher.join()
     report = json.loads(next(out.glob("*.json")).read_text())
-    return report, most / 1e9
+    return report, most / 1e9, sum(os.times()[2:4]) - sum(spent[2:4])
 
 
 @contextmanager
@@ -100,23 +102,22 @@ def workers(count):
             process.wait()
 
 
-def bare_seconds(model_name, path):
+def bare_seconds(model_name, engine, path):
     """Seconds of one forward pass over a tile with its halo, measured in a new process."""
     code = f"""
 import time, numpy as np
-from nuclei import modelzoo
-from nuclei.prediction import windows
+from nuclei.prediction import engines
 from nuclei.slides.slide import Slide
 from nuclei.slides.tiles import HALO, SIDE
-slide, model = Slide({str(path)!r}), modelzoo.load({model_name!r})
+slide, engine = Slide({str(path)!r}), engines.load({model_name!r}, {engine!r})
 side, middle = SIDE + 2 * HALO, slide.shape[0] // 2
 views = [slide.read(middle + 300 * i, middle, side, side) for i in range(6)]
-windows.forward(model, views[0][None])
+engine.forward(views[0][None])
 times = []
 for _ in range(5):
     for view in views:
         start = time.perf_counter()
-        windows.forward(model, view[None])
+        engine.forward(view[None])
         times.append(time.perf_counter() - start)
 print(np.mean(times))
 """
@@ -132,7 +133,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=6144, help="pixels (default: %(default)s)")
     parser.add_argument("--tissue", type=float, default=0.4, help="fraction (default: %(default)s)")
-    parser.add_argument("--model", default="unet", help="default: %(default)s")
+    parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
+    parser.add_argument("--engine", default="auto", help="default: %(default)s")
     parser.add_argument("--processes", action="store_true", help="also time two processes")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -140,22 +142,23 @@ def main():
         path = Path(folder) / "slide.tif"
         make_slide(path, options.side, options.tissue)
         print(f"slide of {options.side} pixels a side, {path.stat().st_size / 1e6:.0f} MB")
-        bare = bare_seconds(options.model, path)
-        report, memory = run([options.model, str(path), "--out", f"{folder}/one"])
+        network = options.model, options.engine, path
+        bare = bare_seconds(*network)
+        words = [options.model, str(path), "--engine", options.engine, "--out"]
+        report, memory, work = run([*words, f"{folder}/one"])
         count, seconds = report["tiles"], report["seconds"]
-        bare = (bare + bare_seconds(options.model, path)) / 2  # before and after: clocks drift
+        bare = (bare + bare_seconds(*network)) / 2  # before and after: clocks drift
         print(
             f"{count} tiles and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
-            f"{seconds / count:.3f} s per tile; bare network {bare:.3f} s: "
-            f"{bare * count / seconds:.0%} of its throughput; memory {memory:.2f} GB"
+            f"{seconds / count:.3f} s and {work / count:.3f} CPU s per tile; bare network "
+            f"{bare:.3f} s: {bare * count / seconds:.0%} of its throughput; memory {memory:.2f} GB"
         )
         if options.processes:
             seconds = []
             for count in (1, 2):
                 with workers(count) as address:
-                    out = f"{folder}/{count}"
-                    words = [options.model, str(path), "--out", out, "--scheduler", address]
-                    seconds.append(run(words)[0]["seconds"])
+                    where = [f"{folder}/{count}", "--scheduler", address]
+                    seconds.append(run([*words, *where])[0]["seconds"])
             print(
                 f"one single-threaded process {seconds[0]:.0f} s, two {seconds[1]:.0f} s: "
                 f"{seconds[0] / seconds[1]:.2f} times"

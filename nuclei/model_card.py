@@ -11,6 +11,15 @@ PATCHES = {
 }
 """What the parameter `PATCHES` of the notebooks means."""
 
+ENGINES = {
+    "keras": "Keras, TensorFlow",
+    "openvino": "OpenVINO, float32",
+    "openvino-int8": "OpenVINO, int8",
+}
+"""The engines as the tables call them."""
+
+ENGINE_HEADINGS = "Engine | Dice | AJI | PQ | Seconds"
+
 
 def write(folder):
     """Write the card of a model.
@@ -71,6 +80,7 @@ def card(folder):
         settings="\n".join(rows(settings.items())),
         test=table(metrics["test"]),
         validation=table(metrics["val"]),
+        engines=_engines(metrics),
         licence=_licence(metrics),
     )
 
@@ -111,7 +121,7 @@ intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the ot
 pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
 scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
 definitions.
-
+{engines}
 ## Licence
 
 {licence}
@@ -143,6 +153,40 @@ def _licence(metrics):
     if MONUSEG in metrics.get("start_data", ()):
         return f"{owners}\nThe training began with weights from MoNuSeg, {NOT_COMMERCIAL}"
     return owners
+
+
+def _engines(metrics):
+    """The section about engines; empty if the model was not measured with them."""
+    measured = rows(engine_rows(metrics))
+    if not measured:
+        return ""
+    head = [f"| Images | {ENGINE_HEADINGS} |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+    return "\n## Engines\n\n" + "\n".join(head + measured) + "\n"
+
+
+def engine_rows(metrics):
+    """Scores and seconds of each engine on the test and on the validation images.
+
+    Parameters
+    ----------
+    metrics : dict
+        The content of `metrics.json`.
+
+    Returns
+    -------
+    list of list of str
+        Images, then as in `ENGINE_HEADINGS`.
+    """
+    return [
+        [
+            images,
+            ENGINES[engine],
+            *(f"{scores[split][score]:.4f}" for score in ("dice", "aji", "pq")),
+            f"{scores[split]['seconds_per_image']:.2f}",
+        ]
+        for split, images in (("test", "test"), ("val", "validation"))
+        for engine, scores in metrics.get("engines", {}).items()
+    ]
 
 
 def time_taken(metrics):

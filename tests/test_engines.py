@@ -222,6 +222,7 @@ code = main(sys.argv[1:])
 slow = {"tensorflow", "keras", "jax", "torch", "dask", "zarr", "matplotlib", "scipy", "skimage"}
 slow &= set(sys.modules)
 status = dict(line.split(":") for line in open("/proc/self/status"))
+assert not sys.modules["openvino_telemetry"]
 print(code, sorted(slow), int(status["VmHWM"].split()[0]) // 1024)
 """
 

@@ -26,7 +26,14 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
     for split in ("val", "test"):
         assert [image["name"] for image in after[split]["images"]] == ["one"]
         assert after[split]["mean"]["aji"]["mean"] > 0.5
-    trained = {key: value for key, value in before.items() if key not in ("val", "test")}
+    assert list(after["engines"]) == ["keras", "openvino", "openvino-int8"]
+    for engine, scores in after["engines"].items():
+        for split in ("val", "test"):
+            dice = after[split]["mean"]["dice"]["mean"]
+            assert scores[split]["dice"] == pytest.approx(dice, abs=0.01), engine
+            assert scores[split]["seconds_per_image"] > 0
+    measured = ("val", "test", "engines")
+    trained = {key: value for key, value in before.items() if key not in measured}
     assert trained.items() <= after.items()
     assert capsys.readouterr().out.startswith("unet: test Dice 0.")
 

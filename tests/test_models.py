@@ -35,6 +35,17 @@ def test_the_recorded_dice_is_measured_again(name, monuseg_folder):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_other_engines_lose_little_on_the_validation_images(name):
+    measured = modelzoo.read_metrics(modelzoo.MODELS / name).get("engines")
+    if measured is None:
+        pytest.skip(f"{name} was not measured with other engines: run `make measure`")
+    for engine, bar in (("openvino", 1e-4), ("openvino-int8", 2e-3)):
+        for score in ("dice", "aji"):
+            loss = measured["keras"]["val"][score] - measured[engine]["val"][score]
+            assert loss <= bar, f"{engine}, {score}"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_validation_or_test_patient_was_fitted(name):
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
     assert recorded["val_patients"] == sorted(monuseg.VAL_PATIENTS)

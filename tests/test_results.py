@@ -23,12 +23,18 @@ def test_tables_show_the_metrics(tmp_path):
     metrics["test"]["mean"]["dice"] = {"mean": 0.1234, "low": 0.1, "high": 0.2}
     metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
     metrics["start"] = "ImageNet backbone"
+    scores = {"dice": 0.4321, "aji": 0.3, "pq": 0.2, "seconds_per_image": 0.117}
+    metrics["engines"] = {"openvino-int8": {"val": scores, "test": scores}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "README.md").write_text("before\n{}\noutdated\n{}\nafter\n".format(*results.MARKS))
 
     readme = results.pages(tmp_path)[tmp_path / "README.md"]
     assert "| **0.123** (0.100 to 0.200) |" in readme
     assert "| 0.568 |" in readme
+    fast = "OpenVINO, int8 | 0.4321 | 0.3000 | 0.2000 | 0.12 |"
+    assert f"| [unet](models/unet) | {fast}\n" in readme
+    card = results.pages(tmp_path)[folder / "README.md"]
+    assert f"| validation | {fast}\n\n## Licence" in card
     assert "random weights but [unet](models/unet) (ImageNet backbone).\n" in readme
     assert (
         readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme

@@ -1,7 +1,7 @@
 """Evaluate the models in `models/` on MoNuSeg again: `make measure`.
 
-It replaces the reports of the validation and test images in each `metrics.json` and keeps the
-record of the training.
+It replaces the reports of the validation and test images in each `metrics.json`, and the scores of
+the other engines, and keeps the record of the training.
 """
 
 import sys
@@ -10,15 +10,21 @@ import time
 from nuclei import evaluation, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.errors import InputError
+from nuclei.prediction import engines
+
+REFERENCE, *OTHERS = engines.ENGINES
+"""The whole report is that of the first engine, Keras."""
 
 
-def measure(root=modelzoo.MODELS):
-    """Evaluate every model in a folder that was trained on MoNuSeg, and rewrite its `metrics.json`.
+def measure(root=modelzoo.MODELS, names=()):
+    """Evaluate the models of MoNuSeg with every engine and rewrite their `metrics.json`.
 
     Parameters
     ----------
     root : Path
         The folder with one subfolder per model.
+    names : sequence of str
+        Names of subfolders; by default all that were trained on MoNuSeg.
 
     Raises
     ------
@@ -28,19 +34,36 @@ def measure(root=modelzoo.MODELS):
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     splits = {split: monuseg.load(split) for split in ("val", "test")}
-    for name in outputs.models_of(root=root):
+    for name in names or outputs.models_of(root=root):
         folder, start = root / name, time.perf_counter()
-        model, metrics = modelzoo.load(folder), modelzoo.read_metrics(folder)
-        for split, samples in splits.items():
-            metrics[split] = evaluation.evaluate(model, samples)
+        metrics = modelzoo.read_metrics(folder)
+        metrics["engines"] = {}
+        for engine in (REFERENCE, *OTHERS):
+            try:
+                loaded = engines.load(folder, engine)
+            except InputError as error:
+                if engine == REFERENCE:
+                    raise
+                print(error, file=sys.stderr)  # no int8 file, or one of other weights
+                continue
+            reports = {split: evaluation.evaluate(loaded, splits[split]) for split in splits}
+            if engine == REFERENCE:
+                metrics |= reports
+            metrics["engines"][engine] = {split: _summary(reports[split]) for split in splits}
         modelzoo.write_metrics(folder, metrics)
         mean, seconds = metrics["test"]["mean"], time.perf_counter() - start
         dice, aji = (mean[score]["mean"] for score in ("dice", "aji"))
         print(f"{folder.name}: test Dice {dice:.3f}, AJI {aji:.3f}; {seconds:.0f} s")
 
 
+def _summary(report):
+    """The means of three scores, and the seconds for a whole image."""
+    means = {score: report["mean"][score]["mean"] for score in ("dice", "aji", "pq")}
+    return {**means, "seconds_per_image": report["seconds_per_image"]}
+
+
 if __name__ == "__main__":
     try:
-        measure()
+        measure(names=sys.argv[1:])
     except InputError as error:
         sys.exit(str(error))

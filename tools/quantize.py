@@ -21,8 +21,9 @@ CROPS, SIDE = 96, 256
 LOSS = 0.002
 """How much Dice and AJI on the validation images int8 may lose, against float32."""
 
-FLOAT_LAYERS = {}
-"""For each model the layers that stay in float32, because the scores need them."""
+FLOAT_CONVOLUTIONS = {}
+"""For each model the convolutions that stay in float32, because the scores need them: see
+`to_int8`."""
 
 
 def quantize(name, samples, validation, seed=0):
@@ -50,7 +51,7 @@ def quantize(name, samples, validation, seed=0):
     folder = modelfiles.find(name)
     model, config = modelzoo.load(folder), modelzoo.read_config(folder)
     fingerprint = modelfiles.fingerprint(folder)
-    kept = FLOAT_LAYERS.get(folder.name, ())
+    kept = FLOAT_CONVOLUTIONS.get(folder.name, ())
     int8, facts = to_int8(model, crops(samples, seed), kept)
     network = config["network"]
     facts |= {"crops": CROPS, "side": SIDE, "seed": seed, "images": [s.name for s in samples]}
@@ -66,7 +67,7 @@ def quantize(name, samples, validation, seed=0):
     if any(old - new > LOSS for old, new in scores.values()):
         raise InputError(
             f"{folder.name} would lose more than {LOSS} on the validation images ({said}): add "
-            "layers to FLOAT_LAYERS in tools/quantize.py."
+            "some to FLOAT_CONVOLUTIONS in tools/quantize.py."
         )
     path = folder / f"{folder.name}.int8.zip"
     files.write(path, content)
@@ -104,37 +105,46 @@ def to_int8(model, batches, kept=()):
     model : keras.Model
     batches : list of ndarray of float32, shape (B, H, W, 3)
         What the ranges are measured on.
-    kept : sequence of str
-        Names of further layers that stay in float32.
+    kept : sequence of int
+        Convolutions that also stay in float32, counted from 0 in the order of the network, or from
+        -1 at its end.
 
     Returns
     -------
     openvino.Model
     dict
-        Facts: the version of `nncf`, and the `float_layers`.
+        Facts: the version of `nncf`; the layers in `float_layers` and the convolutions in
+        `float_convolutions` stay in float32.
     """
-    import nncf
+    network = convert.convert(model)
+    import nncf  # after OpenVINO, so that it sends no telemetry either
     from nncf.quantization.advanced_parameters import QuantizationParameters
 
     nncf.set_log_level(logging.ERROR)
+    # The layers lose their names in the conversion where they touch the order of the axes.
+    convolutions = [
+        node.get_friendly_name()
+        for node in network.get_ordered_ops()
+        if "Convolution" in node.get_type_name()
+    ]
     own = [layer.name for layer in model.layers if type(layer).__module__.startswith("nuclei.")]
-    layers = [*own, *kept]
-    scope = nncf.IgnoredScope(
-        patterns=[rf".*/{layer}(_\d+)?/.*" for layer in layers], validate=False
-    )
     int8 = nncf.quantize(
-        convert.convert(model),
+        network,
         nncf.Dataset(batches),
         subset_size=len(batches),
         preset=nncf.QuantizationPreset.MIXED,
-        ignored_scope=scope,
+        ignored_scope=nncf.IgnoredScope(
+            names=[convolutions[number] for number in kept],
+            patterns=[rf".*/{name}(_\d+)?/.*" for name in own],
+        ),
         # One range for all channels of a map: NNCF takes the wrong axis for the channels of maps
         # that a layer of this project has reshaped.
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             activations_quantization_params=QuantizationParameters(per_channel=False)
         ),
     )
-    return int8, {"nncf": nncf.__version__, "float_layers": layers}
+    facts = {"nncf": nncf.__version__, "float_layers": own, "float_convolutions": list(kept)}
+    return int8, facts
 
 
 def main(names):

@@ -3,7 +3,7 @@
 from nuclei import ROOT, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.errors import InputError
-from nuclei.model_card import card, rows, time_taken
+from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, time_taken
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
@@ -91,8 +91,28 @@ def comparison(models):
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
             *rows(patches),
+            *_fast(models),
         ]
     )
+
+
+def _fast(models):
+    """Compare the engines of all models, in lines; none where no model was measured with them."""
+    measured = [
+        [f"[{name}](models/{name})", *row[1:]]
+        for name, metrics in models.items()
+        for row in engine_rows(metrics)
+        if row[0] == "test"
+    ]
+    if not measured:
+        return []
+    return [
+        "\nThe same images with each [engine](docs/slides.md#engines). Seconds are those of the "
+        "network for\none image, all on one machine without a GPU.\n",
+        f"| Model | {ENGINE_HEADINGS} |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        *rows(measured),
+    ]
 
 
 def update(check=False):

@@ -9,6 +9,7 @@ from ... import modelfiles
 from ...errors import InputError
 from ...quiet import backend, silence_native_stderr
 from . import files
+from .library import import_openvino
 
 
 def float32(folder):
@@ -63,12 +64,7 @@ def convert(model):
     InputError
         If OpenVINO is not installed, or Keras runs on another backend than TensorFlow.
     """
-    try:
-        import openvino
-    except ImportError:
-        raise InputError(
-            "OpenVINO is not installed: run `pip install openvino`, or use --engine keras."
-        ) from None
+    openvino = import_openvino()
     if backend()[0] != "tensorflow":
         raise InputError(
             f"OpenVINO converts models of TensorFlow, but Keras runs on {backend()[0]}: set "
@@ -93,8 +89,7 @@ def to_content(model, fingerprint, network, **facts):
     -------
     EngineContent
     """
-    import openvino
-
+    openvino = import_openvino()
     facts = {
         "fingerprint": fingerprint,
         "network": network,
