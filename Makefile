@@ -34,9 +34,10 @@ setup: .venv/installed ## make .venv and install into it, once; GPU=0: no CUDA, 
 run: setup ## execute every notebook; copies, graphs and a results table go to runs/
 	@$(NOTEBOOKS) run
 
-# On the CPU: several tests at once would each ask for all the memory of a card.
+# On the CPU: several tests at once would each ask for all the memory of a card. One thread for each
+# test, because several tests run at once.
 test: setup lint ## run the tests; those on real data need MONUSEG_DIR
-	@CUDA_VISIBLE_DEVICES= \
+	@CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 		$(VENV_PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 notebooks: setup ## execute every notebook in place, ready to commit

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from nuclei import modelzoo
 from nuclei.__main__ import main
 from nuclei.data import synthetic
 from nuclei.data.targets import targets
 from nuclei.errors import InputError
 from nuclei.images import write_png
-from nuclei.prediction import h5ad, measures
+from nuclei.prediction import engines, h5ad, measures
 from nuclei.prediction.instances import separate
 
 MISSING = "an optional package: pip install anndata"
@@ -34,7 +33,7 @@ def tissue():
 @pytest.mark.parametrize("choice", ["basic", "all"])
 def test_an_image_gives_an_anndata_file(tissue, tmp_path, monkeypatch, choice):
     anndata = pytest.importorskip("anndata", reason=MISSING)
-    monkeypatch.setattr(modelzoo, "load", lambda _: Red())
+    monkeypatch.setattr(engines, "load", lambda *_: engines.KerasEngine(Red()))
     image = np.where(tissue[1][..., None] > 0, np.uint8(200), np.uint8(90)).repeat(3, axis=-1)
     write_png(tmp_path / "a b.png", image)
     words = ["predict", "red", tmp_path / "a b.png", "--out", tmp_path / "out", "--instances"]

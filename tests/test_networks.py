@@ -189,12 +189,12 @@ class TestUNet:
     def test_the_decoder_joins_the_encoder_at_each_stride(self, encoder):
         model = unet(width=2, channels=2, encoder=encoder)
         assert model.compute_output_shape((1, 64, 96, 3)) == (1, 64, 96, 2)
-        skips = ("encoder1_relu", *encoders.ENCODERS[encoder].skips)
+        skips, found = ("encoder1_relu", *encoders.ENCODERS[encoder].skips), strides(model)
         for stage, skip in enumerate(skips, start=1):
             joined = model.get_layer(f"decoder{stage}_concatenate")
             below, above = joined.input
             assert below is model.get_layer(skip).output
-            assert strides(model)[joined.name][0] == strides(model)[skip][0] == 2 ** (stage - 1)
+            assert found[joined.name][0] == found[skip][0] == 2 ** (stage - 1)
             assert above.shape[-1] == 2 * 2 ** (stage - 1)
 
     def test_a_file_starts_the_encoder(self, pretrained):
@@ -302,7 +302,7 @@ np.save("probability.npy", model.predict(np.load("image.npy"), verbose=0))"""
         for _ in range(2):
             keras.utils.set_random_seed(0)
             model = segnet(width=2)
-            model.compile("adam", bce_dice_loss, jit_compile=reference.JIT)
+            model.compile("adam", bce_dice_loss, **reference.QUICKLY)
             for _ in range(3):
                 model.train_on_batch(*discs())
             weights.append(model.get_weights())
