@@ -16,10 +16,9 @@ MODELS = {
     "deeplabv3_mobilenetv2": ("deeplabv3", {"WIDTH": 4, "BACKBONE_WEIGHTS": None} | COMPARISON),
     "unet": ("unet", {"WIDTH": 2, "PATCHES": "files"}),
     "unet_instances": ("unet", {"WIDTH": 16, "DISTANCE": True, "START": "unet"}),
-    "segnet": ("segnet", {"WIDTH": 2, "COMPARISON_WIDTH": 2} | COMPARISON),
     "segnet_instances": (
         "segnet",
-        {"WIDTH": 2, "DISTANCE": True, "PATCHES": "files", "COMPARISON_SEEDS": 0},
+        {"WIDTH": 2, "DISTANCE": True, "PATCHES": "files", "COMPARISON_WIDTH": 2} | COMPARISON,
     ),
 }
 """For each model its notebook, and parameters that make it quick to train; the longest first."""
