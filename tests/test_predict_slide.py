@@ -29,7 +29,7 @@ from nuclei.atomic import locked
 from nuclei.data import annotations
 from nuclei.errors import InputError
 from nuclei.prediction import engines, instances, measures, windows
-from nuclei.slides import find, ome_zarr
+from nuclei.slides import dask_cluster, find, ome_zarr
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
 
@@ -572,7 +572,8 @@ class TestScheduler:
         predict_slide.predict(small, path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
-    def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path):
+    def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path, monkeypatch):
+        monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
         with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
             predict_slide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 

@@ -19,6 +19,9 @@ LOCAL = {
 }
 """Dask settings for workers on this machine."""
 
+PATIENCE = "10s"
+"""How long a scheduler may take to answer."""
+
 
 @contextmanager
 def connect(workers=1, scheduler=None):
@@ -45,7 +48,7 @@ def connect(workers=1, scheduler=None):
     import distributed
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    settings = {"distributed.comm.timeouts.connect": "10s"}
+    settings = {"distributed.comm.timeouts.connect": PATIENCE}
     if not scheduler:
         settings |= LOCAL
     with dask.config.set(settings):
