@@ -9,7 +9,7 @@ from ... import modelfiles
 from ...errors import InputError
 from ...quiet import backend, silence_native_stderr
 from . import files
-from .library import import_openvino
+from .openvino_package import import_openvino
 
 
 def float32(folder):

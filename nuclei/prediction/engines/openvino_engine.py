@@ -6,7 +6,7 @@ import threading
 import numpy as np
 
 from ...errors import InputError
-from .library import import_openvino
+from .openvino_package import import_openvino
 
 KEPT = 2
 """Shapes of batches for which the compiled model is kept: whole images and patches, say."""
