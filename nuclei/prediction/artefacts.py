@@ -124,10 +124,8 @@ def cover_ink(image, mpp):
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (H, W, 3)
-        RGB.
-    mpp : float
-        Micrometres per pixel.
+    image, mpp
+        As for `find_ink`.
 
     Returns
     -------
@@ -145,10 +143,8 @@ def find_glass(image, mpp):
 
     Parameters
     ----------
-    image : ndarray of uint8, shape (H, W, 3)
-        RGB.
-    mpp : float
-        Micrometres per pixel.
+    image, mpp
+        As for `find_ink`.
 
     Returns
     -------
