@@ -41,6 +41,24 @@ def test_precision_follows_the_device_unless_it_is_named(
     assert devices.prepare(seed=0, precision="mixed_bfloat16")["precision"] == "mixed_bfloat16"
 
 
+def test_slow_bfloat16_is_said(policy, monkeypatch, capsys, tmp_path):
+    flags = tmp_path / "cpuinfo"
+    flags.write_text("flags : fpu avx2 fma")
+    assert devices.has_bfloat16(flags) is False
+    flags.write_text("flags : avx2 avx512_bf16")
+    assert devices.has_bfloat16(flags) is True
+    assert devices.has_bfloat16(tmp_path / "macOS has none") is None
+
+    monkeypatch.setattr(devices, "list_gpus", list)
+    for has, said in ((False, True), (True, False), (None, False)):
+        monkeypatch.setattr(devices, "has_bfloat16", lambda has=has: has)
+        devices.prepare(seed=0, precision="mixed_bfloat16")
+        assert ("no bfloat16 instructions" in capsys.readouterr().out) == said
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
+    devices.prepare(seed=0)
+    assert "bfloat16" not in capsys.readouterr().out
+
+
 def test_the_seed_sets_the_first_weights(policy):
     weights = []
     for seed in (3, 3, 4):

@@ -118,16 +118,25 @@ def test_scores_join_the_models_of_each_image():
     assert keys == ["brain", "lung", "mean, 95% interval"]
 
 
-def test_costs_place_each_model():
-    figure = charts.costs({"a": (0.5, 0.8, 4), "b": (2.0, 0.7, 1)}, "Title", "Dice")
+def test_costs_place_each_model_with_each_engine():
+    models = {
+        "a": (4, {"keras": (0.5, 0.8), "openvino-int8": (0.1, 0.79)}),
+        "b": (1, {"keras": (2.0, 0.7)}),
+    }
+    figure = charts.costs(models, "Title", "Dice")
     (axis,) = figure.axes
-    first, second = axis.collections
+    first, quick, second = axis.collections
     assert first.get_offsets().tolist() == [[0.5, 0.8]]
+    assert quick.get_offsets().tolist() == [[0.1, 0.79]]
     assert second.get_offsets().tolist() == [[2.0, 0.7]]
-    assert first.get_sizes()[0] > second.get_sizes()[0]
+    assert first.get_sizes()[0] == quick.get_sizes()[0] > second.get_sizes()[0]
+    assert first.get_facecolor().tolist() == quick.get_facecolor().tolist()
+    assert axis.get_xscale() == "log"
     assert [text.get_text() for text in figure.legends[0].texts] == [
         "a: 4.0 M parameters",
         "b: 1.0 M parameters",
+        "keras",
+        "openvino-int8",
     ]
 
 

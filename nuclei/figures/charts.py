@@ -135,25 +135,35 @@ def costs(models, title, ylabel):
 
     Parameters
     ----------
-    models : dict of str to (float, float, float)
-        For each model the seconds per image, the score, and millions of parameters.
+    models : dict of str to (float, dict of str to (float, float))
+        For each model millions of parameters and, for each engine, seconds per image and score.
     title, ylabel : str
 
     Returns
     -------
     Figure
     """
-    figure = Figure(figsize=(6, 3.8))
+    figure = Figure(figsize=(7, 4.2))
     axis = figure.subplots()
-    for (name, (seconds, score, size)), color in zip(models.items(), COLORS * 2, strict=False):
+    markers, keys = {}, []
+    for (name, (size, engines)), color in zip(models.items(), COLORS * 2, strict=False):
+        axis.plot(*zip(*engines.values(), strict=True), color=color, lw=0.8, zorder=1)
+        for engine, (seconds, score) in engines.items():
+            marker = markers.setdefault(engine, "osD^v"[len(markers) % 5])
+            axis.scatter(seconds, score, 40 * size**0.5, color=color, marker=marker, alpha=0.8)
         label = f"{name}: {size:.1f} M parameters"
-        axis.scatter(seconds, score, 40 * size**0.5, color=color, label=label, alpha=0.8)
+        keys.append(Line2D([], [], color=color, marker=".", ms=12, lw=0, label=label))
+    keys += [
+        Line2D([], [], color="black", marker=marker, lw=0, label=engine)
+        for engine, marker in markers.items()
+    ]
     axis.set(title=title, xlabel="seconds per image of 1000 x 1000 pixels", ylabel=ylabel)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axis.margins(0.15)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from contextlib import nullcontext
+from pathlib import Path
 
 import keras
 from keras import ops
@@ -38,7 +39,8 @@ def prepare(seed, precision="auto"):
         For initial weights and whatever else Keras, NumPy and Python draw.
     precision : str
         "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
-        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions.
+        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions; where they
+        are missing it is several times slower, which is said.
 
     Returns
     -------
@@ -54,6 +56,11 @@ def prepare(seed, precision="auto"):
     device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{os.cpu_count()} CPU cores"
     print(f"Training on {device} in {precision} with {keras.backend.backend()}.")
     explain_unused_gpu()
+    if not gpus and precision.endswith("bfloat16") and has_bfloat16() is False:
+        print(
+            f"This CPU has no bfloat16 instructions, so {precision} is several times slower than "
+            'float32: set PRECISION = "float32".'
+        )
     on_tensorflow_cpu = keras.backend.backend() == "tensorflow" and not gpus
     return {
         "backend": keras.backend.backend(),
@@ -61,6 +68,26 @@ def prepare(seed, precision="auto"):
         "precision": precision,
         "jit_compile": False if on_tensorflow_cpu else "auto",
     }
+
+
+def has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
+    """Whether the CPU multiplies bfloat16 numbers by instructions of its own.
+
+    Parameters
+    ----------
+    cpuinfo : Path
+        What Linux says of its processors.
+
+    Returns
+    -------
+    bool or None
+        None where it is not known, as on macOS and Windows.
+    """
+    try:
+        words = set(cpuinfo.read_text().split())
+    except OSError:
+        return None
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})  # the last is Arm's
 
 
 def list_gpus():
