@@ -1,6 +1,6 @@
 """Pack a model for BioImage.IO: its ONNX file, with what a program must know to run it."""
 
-from pathlib import Path
+import re
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def facts(folder, licence=None):
     Returns
     -------
     dict
-        Fields of `bioimageio.spec.model.v0_5.ModelDescr`.
+        Fields of `bioimageio.spec.model.v0_5.ModelDescr`; the documentation as bytes.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def facts(folder, licence=None):
         papers += [(one["title"], one["doi"]) for one in citation["references"]]
     trained = f"trained on {data}" if data else "trained on data of their own"
     return {
-        "name": f"Nuclei in HE tissue ({folder.name})",
+        "name": f"Nuclei in HE tissue ({re.sub('[^A-Za-z0-9_-]', '_', folder.name)})",
         "description": "Probability of cell nucleus at every pixel of an H&E-stained tissue image "
         f"at {MPP} um per pixel; {network}, {trained}.",
         "authors": [v0_5.Author(name=one["name"]) for one in citation["authors"]],
@@ -85,9 +85,17 @@ def facts(folder, licence=None):
             "h&e",
             network,
         ],
-        "documentation": folder / "README.md",
+        "documentation": _read_card(folder),
         "version": v0_5.Version(citation["version"]),
     }
+
+
+def _read_card(folder):
+    """The card of a model, or its name where there is none."""
+    try:
+        return (folder / "README.md").read_bytes()
+    except FileNotFoundError:
+        return f"# {folder.name}\n".encode()
 
 
 def write(path, facts, weights, batch, maps):
@@ -122,10 +130,11 @@ def write(path, facts, weights, batch, maps):
     try:
         model = describe(facts, parts, weights, maps.shape[-1])
         save_bioimageio_package(model, output_path=path, allow_invalid=False)
-    except (ValidationError, ValueError) as error:
+    except ValidationError as error:
+        fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]})
         raise InputError(
-            f"BioImage.IO does not take the description of this model ({error}): correct --license "
-            "or the files of the model."
+            f"BioImage.IO does not take this model's {' and '.join(fields)}: correct them; a "
+            "licence is named as SPDX does, as in --license CC-BY-4.0."
         ) from error
     summary = test_model(path)
     if summary.status != "passed":
@@ -164,7 +173,7 @@ def describe(facts, parts, weights, channels):
     from bioimageio.spec.model import v0_5
 
     documentation = parts / "README.md"
-    documentation.write_bytes(Path(facts["documentation"]).read_bytes())
+    documentation.write_bytes(facts["documentation"])
     sizes = v0_5.ParameterizedSize(min=2 * GRID, step=GRID)
     space = {"scale": MPP, "unit": "micrometer"}
     image = v0_5.InputTensorDescr(
