@@ -33,6 +33,7 @@ DISTRIBUTIONS = {
     "openslide": "openslide-python",
     "psutil": "dask",
     "skimage": "scikit-image",
+    "yaml": "dask",
 }
 
 
