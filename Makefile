@@ -81,7 +81,7 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 		.venv-$*/bin/python -m pytest -m "not tensorflow"
 
 # The stamp is written last: an install that was interrupted starts over, from an empty folder.
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt
 	$(new-environment)
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
@@ -97,7 +97,7 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 
 .venv-jax/installed: EXTRA = "$(JAX)"
 .venv-torch/installed: EXTRA = "$(TORCH)" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-.venv-%/installed: requirements.txt requirements-dev.txt
+.venv-%/installed: requirements.txt requirements-dev.txt requirements-export.txt
 	$(new-environment)
 	@grep -v '^tensorflow' requirements.txt > $(@D)/requirements.txt
 	$(@D)/bin/python -m pip install -r $(@D)/requirements.txt -r requirements-dev.txt $(EXTRA)

@@ -1,4 +1,4 @@
-"""Command line: `python -m nuclei download | predict | check | evaluate`.
+"""Command line: `python -m nuclei download | predict | check | evaluate | export`.
 
 Exit codes: 0 success, 1 something failed and a sentence says what, 2 wrong command line (argparse),
 130 interrupted. Results go to standard output, progress and errors to standard error. If a reader
@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 
-from .commands import check, evaluate, predict
+from .commands import check, evaluate, export, predict
 from .errors import InputError
 from .quiet import check_output, steady_streams
 
@@ -68,6 +68,7 @@ def _parser():
     predict.add(commands, model)
     check.add(commands)
     evaluate.add(commands, model)
+    export.add(commands, model)
     return parser
 
 

@@ -313,7 +313,7 @@ def test_a_command_that_is_wrong_exits_with_2(capsys, command):
     assert "usage: python -m nuclei" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate"])
+@pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate", "export"])
 def test_every_command_has_help(capsys, command):
     helps = []
     for arguments in (["--help"], [command, "--help"]):

@@ -23,6 +23,7 @@ ROOMS = [
     "modelzoo",
     "outputs",
     "prediction",
+    "export",
     "slides",
     "figures",
     "evaluation",

@@ -27,10 +27,13 @@ DISTRIBUTIONS = {
     "jupyter_client": "papermill",
     "nbclient": "papermill",
     "nbformat": "papermill",
+    "ai_edge_litert": "ai-edge-litert",
+    "bioimageio": "bioimageio.core",
     "numcodecs": "zarr",
     "openslide": "openslide-python",
     "psutil": "dask",
     "skimage": "scikit-image",
+    "yaml": "dask",
 }
 
 
@@ -45,6 +48,7 @@ ALL = [
         "requirements.txt",
         "requirements-gpu.txt",
         "requirements-dev.txt",
+        "requirements-export.txt",
         "requirements-quantize.txt",
     )
     for requirement in requirements(name)
@@ -136,6 +140,10 @@ def test_whatever_is_imported_is_required():
     known |= {path.stem for path in scripts}
     more = {"quantize.py": {one.name for one in requirements("requirements-quantize.txt")}}
     more["h5ad.py"] = {"anndata"}  # optional: a sentence says so where it is missing
+    # Optional as well; some come with packages of requirements-export.txt.
+    exporting = {one.name for one in requirements("requirements-export.txt")}
+    more["formats.py"] = exporting
+    more["bioimage.py"] = exporting | {"onnx", "pydantic"}
     unknown = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path, source in sources()
@@ -167,8 +175,8 @@ def setup(tmp_path, monkeypatch):
     """
     if not (shutil.which("make") and shutil.which("timeout")):
         pytest.skip("make or timeout is not installed")
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-gpu.txt"):
-        shutil.copy2(ROOT / name, tmp_path)
+    for path in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+        shutil.copy2(path, tmp_path)
     for name, commands in FAKES.items():
         program = tmp_path / "fakes" / name
         program.parent.mkdir(exist_ok=True)

@@ -1,0 +1,1 @@
+"""Write a trained model in a format that other programs open, and check it against Keras."""
