@@ -118,16 +118,27 @@ def test_scores_join_the_models_of_each_image():
     assert keys == ["brain", "lung", "mean, 95% interval"]
 
 
-def test_costs_place_each_model():
-    figure = charts.costs({"a": (0.5, 0.8, 4), "b": (2.0, 0.7, 1)}, "Title", "Dice")
+def test_costs_place_each_engine_of_each_model():
+    models = {
+        "a": (4, {"keras": (0.5, 0.8), "int8": (0.1, 0.79)}),
+        "b": (1, {"keras": (2.0, 0.7)}),  # a model may lack an engine
+    }
+    figure = charts.costs(models, "Title", "Dice")
     (axis,) = figure.axes
-    first, second = axis.collections
-    assert first.get_offsets().tolist() == [[0.5, 0.8]]
-    assert second.get_offsets().tolist() == [[2.0, 0.7]]
-    assert first.get_sizes()[0] > second.get_sizes()[0]
+    assert axis.get_xscale() == "log"
+    a_keras, a_int8, b_keras = axis.collections
+    places = [one.get_offsets().tolist() for one in axis.collections]
+    assert places == [[[0.5, 0.8]], [[0.1, 0.79]], [[2.0, 0.7]]]
+    assert a_keras.get_sizes()[0] == a_int8.get_sizes()[0] > b_keras.get_sizes()[0]
+    colors = [tuple(one.get_facecolor()[0]) for one in axis.collections]
+    assert colors[0] == colors[1] != colors[2]
+    outlines = [one.get_paths()[0].vertices.shape for one in axis.collections]
+    assert outlines[0] == outlines[2] != outlines[1]  # one marker for each engine
     assert [text.get_text() for text in figure.legends[0].texts] == [
         "a: 4.0 M parameters",
         "b: 1.0 M parameters",
+        "keras",
+        "int8",
     ]
 
 

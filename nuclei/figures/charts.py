@@ -131,29 +131,40 @@ def scores(reports, headings, title):
 
 @figure_style()
 def costs(models, title, ylabel):
-    """Plot the score of models against the time per image; the area shows their parameters.
+    """Plot the score of models against the time per image, with each engine.
 
     Parameters
     ----------
-    models : dict of str to (float, float, float)
-        For each model the seconds per image, the score, and millions of parameters.
+    models : dict of str to (float, dict of str to (float, float))
+        For each model the millions of its parameters, which the area of a marker shows, and for
+        each engine the seconds per image and the score. A line joins the engines of a model.
     title, ylabel : str
 
     Returns
     -------
     Figure
     """
-    figure = Figure(figsize=(6, 3.8))
+    figure = Figure(figsize=(6.4, 4.4))
     axis = figure.subplots()
-    for (name, (seconds, score, size)), color in zip(models.items(), COLORS * 2, strict=False):
-        label = f"{name}: {size:.1f} M parameters"
-        axis.scatter(seconds, score, 40 * size**0.5, color=color, label=label, alpha=0.8)
+    engines = list(dict.fromkeys(engine for _, points in models.values() for engine in points))
+    markers = dict(zip(engines, "osD^vP", strict=False))
+    keys = []
+    for (name, (size, points)), color in zip(models.items(), COLORS * 2, strict=False):
+        axis.plot(*zip(*points.values(), strict=True), lw=0.8, color=color, alpha=0.6)
+        for engine, place in points.items():
+            axis.scatter(*place, 30 * size**0.5, color=color, marker=markers[engine], alpha=0.8)
+        keys.append(Line2D([], [], color=color, lw=3, label=f"{name}: {size:.1f} M parameters"))
+    keys += [
+        Line2D([], [], ls="", marker=marker, color=GREY, label=engine)
+        for engine, marker in markers.items()
+    ]
     axis.set(title=title, xlabel="seconds per image of 1000 x 1000 pixels", ylabel=ylabel)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())  # more labels would overlap
     axis.margins(0.15)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 
 
