@@ -41,24 +41,6 @@ def test_precision_follows_the_device_unless_it_is_named(
     assert devices.prepare(seed=0, precision="mixed_bfloat16")["precision"] == "mixed_bfloat16"
 
 
-def test_slow_bfloat16_is_said(policy, monkeypatch, capsys, tmp_path):
-    flags = tmp_path / "cpuinfo"
-    flags.write_text("flags : fpu avx2 fma")
-    assert devices.has_bfloat16(flags) is False
-    flags.write_text("flags : avx2 avx512_bf16")
-    assert devices.has_bfloat16(flags) is True
-    assert devices.has_bfloat16(tmp_path / "macOS has none") is None
-
-    monkeypatch.setattr(devices, "list_gpus", list)
-    for has, said in ((False, True), (True, False), (None, False)):
-        monkeypatch.setattr(devices, "has_bfloat16", lambda has=has: has)
-        devices.prepare(seed=0, precision="mixed_bfloat16")
-        assert ("no bfloat16 instructions" in capsys.readouterr().out) == said
-    monkeypatch.setattr(devices, "has_bfloat16", lambda: False)
-    devices.prepare(seed=0)
-    assert "bfloat16" not in capsys.readouterr().out
-
-
 def test_the_seed_sets_the_first_weights(policy):
     weights = []
     for seed in (3, 3, 4):
@@ -156,6 +138,33 @@ def test_a_training_on_the_cpu_says_that_the_card_is_unused(nvidia_smi, policy, 
     devices.prepare(seed=0)
     first, second = capsys.readouterr().out.splitlines()
     assert "CPU cores" in first and "(H100 80GB HBM3)" in second
+
+
+@pytest.mark.parametrize(
+    "flags, gpus, precision, warned",
+    [
+        ("flags : fpu avx2 avx512f", [], "mixed_bfloat16", True),
+        ("flags : fpu avx2 avx512_bf16", [], "mixed_bfloat16", False),
+        ("flags : fpu amx_bf16 amx_tile", [], "mixed_bfloat16", False),
+        ("flags : fpu avx2", ["gpu:0"], "mixed_bfloat16", False),
+        ("flags : fpu avx2", [], "float32", False),
+        ("Features : fp asimd bf16", [], "mixed_bfloat16", False),  # not an x86 CPU
+        (None, [], "mixed_bfloat16", False),  # not Linux
+    ],
+)
+def test_bfloat16_is_warned_of_where_the_cpu_lacks_it(
+    policy, monkeypatch, capsys, tmp_path, flags, gpus, precision, warned
+):
+    monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices, "list_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "explain_unused_gpu", lambda: None)
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    assert devices.prepare(seed=0, precision=precision)["precision"] == precision
+    _, *warnings = capsys.readouterr().out.splitlines()
+    assert len(warnings) == warned
+    if warned:
+        assert "mixed_bfloat16 is several times slower" in warnings[0] and "float32" in warnings[0]
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="one device only under PyTorch")

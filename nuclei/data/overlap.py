@@ -11,14 +11,14 @@ SIDE = 16
 
 SAME = 0.9
 """Least correlation of the signatures of one image, saved twice. It is above 0.99 after JPEG; that
-of two images of MoNuSeg is at most 0.31."""
+of two images of MoNuSeg is at most 0.31 (experiments/check_limits.py)."""
 
 PATCH = 256
 """Side of the patches that are looked for in other images, in pixels; of small images less."""
 
 SHARED = 0.75
-"""Least correlation of a patch with the image that it is from, both reduced. In MoNuSeg it is 0.81
-and more after JPEG of quality 50, and 0.60 and less in other images (experiments/check_limits.py)."""
+"""Least correlation of a patch with the image that it is from, both reduced. In MoNuSeg it is 0.80
+and more after JPEG of quality 50, and 0.60 and less in other images."""
 
 PLAIN = 5
 """Patches whose greys, of 255, vary less than this are of glass, and say nothing."""
@@ -45,26 +45,23 @@ class Reduced:
         """Whether it is another image or a turned or mirrored copy of it."""
         return self.likeness(other) >= SAME
 
-    def shares(self, other):
-        """Whether a part of the smaller image is found in the other, at the same scale."""
-        return self.best_match(other) >= SHARED
-
     def likeness(self, other):
-        """Correlation of two signatures, turned and mirrored to be most alike, -1 to 1."""
+        """Highest correlation of a turned or mirrored signature with another, from -1 to 1."""
         views = (np.rot90(x, turn) for x in (self.signature, self.signature[::-1]) for turn in range(4))
         return max(float((view * other.signature).sum()) for view in views)
 
-    def best_match(self, other):
-        """Highest correlation of a patch of the smaller image with the other, -1 to 1."""
+    def shares(self, other):
+        """Whether a part of the smaller image is found in the other, at the same scale."""
+        return any(fit >= SHARED for fit in self.parts(other))
+
+    def parts(self, other):
+        """Yield for each patch of the smaller image its best correlation with the other image."""
         smaller, larger = sorted((self, other), key=lambda one: one.half.size)
         side = 2 * min(smaller.half.shape)
         factor = 8 if side >= PATCH else 4 if side >= PATCH // 2 else 2
         image = larger.at(factor)
-        matches = (
-            float(cv2.matchTemplate(image, patch, cv2.TM_CCOEFF_NORMED).max())
-            for patch in _patches(smaller.at(factor), min(PATCH // factor, *image.shape))
-        )
-        return max(matches, default=-1.0)
+        for patch in _patches(smaller.at(factor), min(PATCH // factor, *image.shape)):
+            yield float(cv2.matchTemplate(image, patch, cv2.TM_CCOEFF_NORMED).max())
 
 
 def _reduce(grey, factor):

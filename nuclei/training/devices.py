@@ -27,6 +27,9 @@ CURES = {
 }
 """For each Keras backend its name, and what makes it use an NVIDIA card."""
 
+CPU_INFO = Path("/proc/cpuinfo")
+"""Where Linux lists what the CPU can do."""
+
 
 def prepare(seed, precision="auto"):
     """Set the seed and the numeric precision, and say what will be trained on.
@@ -39,8 +42,8 @@ def prepare(seed, precision="auto"):
         For initial weights and whatever else Keras, NumPy and Python draw.
     precision : str
         "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
-        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions; where they
-        are missing it is several times slower, which is said.
+        "mixed_bfloat16" is a quarter faster on CPUs that have bfloat16 instructions, and slow on
+        others: that is said.
 
     Returns
     -------
@@ -56,11 +59,8 @@ def prepare(seed, precision="auto"):
     device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{os.cpu_count()} CPU cores"
     print(f"Training on {device} in {precision} with {keras.backend.backend()}.")
     explain_unused_gpu()
-    if not gpus and precision.endswith("bfloat16") and has_bfloat16() is False:
-        print(
-            f"This CPU has no bfloat16 instructions, so {precision} is several times slower than "
-            'float32: set PRECISION = "float32".'
-        )
+    if "bfloat16" in precision and not gpus:
+        _warn_of_slow_bfloat16(precision)
     on_tensorflow_cpu = keras.backend.backend() == "tensorflow" and not gpus
     return {
         "backend": keras.backend.backend(),
@@ -68,26 +68,6 @@ def prepare(seed, precision="auto"):
         "precision": precision,
         "jit_compile": False if on_tensorflow_cpu else "auto",
     }
-
-
-def has_bfloat16(cpuinfo=Path("/proc/cpuinfo")):
-    """Whether the CPU multiplies bfloat16 numbers by instructions of its own.
-
-    Parameters
-    ----------
-    cpuinfo : Path
-        What Linux says of its processors.
-
-    Returns
-    -------
-    bool or None
-        None where it is not known, as on macOS and Windows.
-    """
-    try:
-        words = set(cpuinfo.read_text().split())
-    except OSError:
-        return None
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})  # the last is Arm's
 
 
 def list_gpus():
@@ -134,6 +114,19 @@ def _find_nvidia_card():
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.partition("\n")[0].strip().removeprefix("NVIDIA ") or "unknown model"
+
+
+def _warn_of_slow_bfloat16(precision):
+    """Print one sentence where Linux says that the CPU has no instructions for bfloat16."""
+    try:
+        flags = CPU_INFO.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:  # not Linux: nothing is known
+        return
+    if "flags" in flags and not {"avx512_bf16", "amx_bf16"} & set(flags):
+        print(
+            f"This CPU has no bfloat16 instructions (AVX512-BF16 or AMX), so {precision} is "
+            'several times slower than float32: choose PRECISION = "float32".'
+        )
 
 
 def distribute():
