@@ -25,6 +25,7 @@ ROOMS = [
     "prediction",
     "slides",
     "figures",
+    "app",
     "evaluation",
     "model_card",
     "commands",
