@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import os
 import secrets
-import subprocess
 import sys
 from pathlib import Path
 
@@ -36,14 +35,15 @@ def command(port, token, ip="127.0.0.1"):
         *("--no-browser", f"--Voila.ip={ip}", f"--port={port}", f"--token={token}"),
         # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
         *("--preheat_kernel=True", "--pool_size=1"),
-        f"--Voila.tornado_settings=websocket_max_message_size={LARGEST}",
+        # As a dict, because the form KEY=VALUE would make a text of the number.
+        f"--Voila.tornado_settings={{'websocket_max_message_size': {LARGEST}}}",
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_interval=60",
     ]
 
 
 def main(arguments=None):
-    """Parse the command line; return the exit code."""
+    """Parse the command line and become the server; return the exit code if that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8866)
     text = "where to listen; another address than this computer's own lets others in"
@@ -59,12 +59,8 @@ def main(arguments=None):
     print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
     paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    try:
-        return subprocess.run(
-            command(options.port, token, options.ip), env=environment, check=False
-        ).returncode
-    except KeyboardInterrupt:
-        return 0
+    # In place of this process, so that whoever ends it ends the server.
+    os.execve(sys.executable, command(options.port, token, options.ip), environment)
 
 
 if __name__ == "__main__":
