@@ -3,6 +3,7 @@ PYTHON ?= python3
 EPOCHS ?=
 SET ?=
 GPU ?=
+PORT ?= 8866
 COUNT ?= 2000
 SEED ?= 0
 JAX ?= jax[cpu]>=0.7,<0.13
@@ -23,7 +24,7 @@ export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run test notebooks train quantize measure results lint fuzz test-backends benchmark clean
+.PHONY: help setup run app test notebooks train quantize measure results lint fuzz test-backends benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +34,10 @@ setup: .venv/installed ## make .venv and install into it, once; GPU=0: no CUDA, 
 
 run: setup ## execute every notebook; copies, graphs and a results table go to runs/
 	@$(NOTEBOOKS) run
+
+app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866]
+	@$(VENV_PYTHON) -m pip install --quiet -r requirements-app.txt
+	@$(VENV_PYTHON) tools/app.py --port $(PORT)
 
 # On the CPU: several tests at once would each ask for all the memory of a card. One thread for each
 # test, because several tests run at once.

@@ -26,6 +26,7 @@ ROOMS = [
     "export",
     "slides",
     "figures",
+    "app",
     "evaluation",
     "model_card",
     "commands",

@@ -42,6 +42,34 @@ class Prediction:
     excluded: np.ndarray
 
 
+@dataclass(frozen=True)
+class Maps:
+    """What a network says of an image, before nuclei are separated.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB, with its own pixels.
+    mpp : float
+        Micrometres per pixel of the image.
+    covered : ndarray of uint8, shape (h, w, 3)
+        The image as it was predicted: scaled to `mpp_used`, ink covered.
+    ink : ndarray of bool, shape (h, w)
+        True in ink.
+    mpp_used : float
+        Micrometres per pixel at which it was predicted.
+    values : ndarray of float32, shape (h, w, C)
+        From `windows.predict_maps`.
+    """
+
+    image: np.ndarray
+    mpp: float
+    covered: np.ndarray
+    ink: np.ndarray
+    mpp_used: float
+    values: np.ndarray
+
+
 def predict_image(
     model,
     image,
@@ -88,6 +116,27 @@ def predict_image(
     >>> found = predict_image(model, "my_tissue.png", mpp=0.5)  # doctest: +SKIP
     >>> found.labels.max()  # number of nuclei  # doctest: +SKIP
     """
+    return find_nuclei(predict_maps(model, image, mpp, augment, progress), threshold, min_score)
+
+
+def predict_maps(model, image, mpp=None, augment=False, progress=False):
+    """Run the network on an image: the slow half of `predict_image`.
+
+    Parameters
+    ----------
+    model, image, mpp, augment, progress
+        As for `predict_image`.
+
+    Returns
+    -------
+    Maps
+        For `find_nuclei`, as often as one likes.
+
+    Raises
+    ------
+    InputError
+        As for `predict_image`.
+    """
     name = "The image"
     if isinstance(image, (str, Path)):
         name, image = image, read_rgb(image)
@@ -96,18 +145,37 @@ def predict_image(
     image = windows.checked(image)
     scaled, used = _scaled(image, mpp, name)
     covered, ink = artefacts.cover_ink(scaled, used)
-    maps = windows.predict_maps(model, covered, augment=augment, progress=progress)
+    values = windows.predict_maps(model, covered, augment=augment, progress=progress)
+    return Maps(image, mpp, covered, ink, used, values)
+
+
+def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
+    """Find the nuclei in maps of a network: the fast half of `predict_image`.
+
+    Parameters
+    ----------
+    maps : Maps
+        From `predict_maps`; they are not changed.
+    threshold, min_score : float
+        As for `predict_image`.
+
+    Returns
+    -------
+    Prediction
+    """
+    image, shape = maps.image, maps.image.shape[:2]
+    values = maps.values.copy()  # `nuclei_in_tissue` clears what is too large at this threshold
     labels, scores, excluded = artefacts.nuclei_in_tissue(
-        maps, covered, ink, used, threshold, min_score
+        values, maps.covered, maps.ink, maps.mpp_used, threshold, min_score
     )
-    probability = np.ascontiguousarray(maps[..., 0])
-    if scaled is not image:
-        probability = _resize(probability, image.shape[:2])
-        labels, excluded = (_nearest(one, image.shape[:2]) for one in (labels, excluded))
+    probability = np.ascontiguousarray(values[..., 0])
+    if probability.shape != shape or maps.mpp_used != maps.mpp:
+        probability = _resize(probability, shape)
+        labels, excluded = (_nearest(one, shape) for one in (labels, excluded))
         labels, kept = _connected(labels)
         scores = scores[kept - 1]
     mask = probability >= threshold
-    return Prediction(image, mpp, probability, mask, labels, scores, excluded)
+    return Prediction(image, maps.mpp, probability, mask, labels, scores, excluded)
 
 
 def _scaled(image, mpp, name):

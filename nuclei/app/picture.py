@@ -1,0 +1,95 @@
+"""Pictures of nuclei for a browser: a layer of outlines, and two charts."""
+
+import base64
+import io
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from ..figures.style import BLUE, VERMILION, figure_style
+from ..prediction.overlay import CYAN
+
+FILLS = {"no fill": None, "area": "area_um2", "haematoxylin": "haematoxylin"}
+"""What the inside of a nucleus may show, and its measure."""
+
+QUICK_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+COLOURS = (colormaps["viridis"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
+
+
+def data_url(content, kind):
+    """Write bytes as an address that holds them, such as an image in a page."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def photograph(image):
+    """Encode RGB, uint8 of shape (H, W, 3), as an address that holds a JPEG."""
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    return data_url(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1], "image/jpeg")
+
+
+def layer(work, fill=None):
+    """Draw the outlines of nuclei, and nothing of the image under them.
+
+    Parameters
+    ----------
+    work : Work
+    fill : str, optional
+        A measure; nuclei are filled from its lowest value, dark, to its highest, yellow.
+
+    Returns
+    -------
+    str
+        An address that holds a PNG with transparency, as large as the image.
+    """
+    labels = work.found.labels
+    inside = labels > 0
+    border = np.zeros(labels.shape, bool)
+    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
+    border[:, 1:] |= across
+    border[:, :-1] |= across
+    border[1:] |= down
+    border[:-1] |= down
+    pixels = np.zeros((*labels.shape, 4), np.uint8)
+    if fill and work.rows:
+        values = np.array([row[fill] for row in work.rows])
+        low, high = values.min(), values.max()
+        places = ((values - low) / max(high - low, 1e-9) * 255).astype(int)
+        table = np.zeros((len(values) + 1, 4), np.uint8)
+        table[1:, :3], table[1:, 3] = COLOURS[places], 150
+        pixels = table[labels]
+    pixels[border & inside] = (*CYAN, 255)
+    bgra = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA)
+    return data_url(cv2.imencode(".png", bgra, QUICK_PNG)[1], "image/png")
+
+
+@figure_style()
+def charts(work, chosen=0):
+    """Draw the areas of the nuclei, and area against haematoxylin.
+
+    Parameters
+    ----------
+    work : Work
+    chosen : int
+        The number of a nucleus that is marked; 0 for none.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
+    figure = Figure(figsize=(7, 2.6), dpi=110)  # not of pyplot, which keeps all figures
+    left, right = figure.subplots(1, 2)
+    areas, stains = ([row[name] for row in work.rows] for name in ("area_um2", "haematoxylin"))
+    left.hist(areas, bins=25, color=BLUE)
+    left.set(title="Area of nuclei", xlabel="area (\u00b5m\u00b2)", ylabel="nuclei")
+    right.scatter(areas, stains, s=6, color=BLUE, alpha=0.6, linewidths=0)
+    right.set(title="Area and stain", xlabel="area (\u00b5m\u00b2)", ylabel="haematoxylin (OD)")
+    if chosen:
+        row = work.rows[chosen - 1]
+        left.axvline(row["area_um2"], color=VERMILION)
+        right.scatter([row["area_um2"]], [row["haematoxylin"]], s=60, color=VERMILION)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

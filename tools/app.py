@@ -1,0 +1,67 @@
+"""Serve `notebooks/try_it.ipynb` as a page: `make app`."""
+
+import argparse
+import importlib.util
+import os
+import secrets
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+IDLE = 600
+"""Seconds after which the kernel of a visitor who has left ends, and with it all uploads."""
+
+LARGEST = 200_000_000
+"""Bytes of the largest message from a browser: uploads of several images at once."""
+
+
+def command(port, token, ip="127.0.0.1"):
+    """Write the command that starts the server.
+
+    Parameters
+    ----------
+    port : int
+    token : str
+        Who opens the page must give it.
+    ip : str
+        Where the server listens.
+
+    Returns
+    -------
+    list of str
+    """
+    return [
+        *(sys.executable, "-m", "voila", str(ROOT / "notebooks" / "try_it.ipynb")),
+        *("--no-browser", f"--Voila.ip={ip}", f"--port={port}", f"--token={token}"),
+        # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
+        *("--preheat_kernel=True", "--pool_size=1"),
+        # As a dict, because the form KEY=VALUE would make a text of the number.
+        f"--Voila.tornado_settings={{'websocket_max_message_size': {LARGEST}}}",
+        f"--MappingKernelManager.cull_idle_timeout={IDLE}",
+        "--MappingKernelManager.cull_interval=60",
+    ]
+
+
+def main(arguments=None):
+    """Parse the command line and become the server; return the exit code if that fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8866)
+    text = "where to listen; another address than this computer's own lets others in"
+    parser.add_argument("--ip", default="127.0.0.1", help=text)
+    options = parser.parse_args(arguments)
+    if importlib.util.find_spec("voila") is None:
+        print(
+            "Voila is not installed: run `make app`, or `pip install -r requirements-app.txt`.",
+            file=sys.stderr,
+        )
+        return 1
+    token = secrets.token_urlsafe(24)
+    print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
+    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # In place of this process, so that whoever ends it ends the server.
+    os.execve(sys.executable, command(options.port, token, options.ip), environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
