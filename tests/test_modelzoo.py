@@ -381,3 +381,15 @@ def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp
     np.testing.assert_allclose(both[..., 1], two[..., 1], atol=1e-6)
     alone = keras.ops.convert_to_numpy(modelzoo.ensemble(folders[:1])(image))
     np.testing.assert_allclose(alone, one, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_get_a_sentence(folder, trained, value):
+    values = trained.get_weights()
+    values[0] = np.full_like(values[0], value)
+    network = modelzoo.build(modelzoo.read_config(folder))
+    network.set_weights(values)
+    path = folder / f"{folder.name}.weights.h5"
+    network.save_weights(path)
+    with pytest.raises(InputError, match="NaN or infinite"):
+        modelzoo.load(folder)

@@ -8,6 +8,8 @@ import io
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from ..atomic import expand
 from ..errors import InputError
 
@@ -30,7 +32,7 @@ def load_weights(model, path, cure):
     ------
     InputError
         If the file is missing, cannot be read, has another suffix, is damaged or not HDF5, or
-        belongs to another architecture.
+        belongs to another architecture, or has values that are NaN or infinite.
     """
     path = expand(path)
     if path.suffix.lower() not in (".h5", ".hdf5"):
@@ -50,6 +52,9 @@ def load_weights(model, path, cure):
         raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
     except Exception as error:  # HDF5 and its wrapper raise many kinds for damaged files
         raise InputError(f"{path} is cut short, damaged or not HDF5: {cure}") from error
+    # One such value would give empty masks without a word.
+    if not all(np.isfinite(values).all() for values in model.get_weights()):
+        raise InputError(f"{path} has weights that are NaN or infinite: {cure}")
 
 
 def save_weights(model, path):

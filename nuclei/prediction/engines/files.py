@@ -16,6 +16,9 @@ STRUCTURE, WEIGHTS, FACTS = "model.xml", "model.bin", "engine.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time of all members of an archive, so that equal models make equal files."""
 
+LARGEST = {STRUCTURE: 2**26, WEIGHTS: 2**30, FACTS: 2**20}
+"""Bytes of a member once unpacked: a small archive of a stranger may grow to fill the memory."""
+
 
 @dataclass(frozen=True)
 class EngineContent:
@@ -83,6 +86,9 @@ def read(path):
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            # A member never gives more than the size that it declares.
+            if any(archive.getinfo(name).file_size > size for name, size in LARGEST.items()):
+                raise ValueError
             facts = json.loads(archive.read(FACTS))
             if not {"fingerprint", "network", "openvino"} <= set(facts):
                 raise ValueError
