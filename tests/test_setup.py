@@ -50,6 +50,8 @@ ALL = [
         "requirements-dev.txt",
         "requirements-export.txt",
         "requirements-quantize.txt",
+        "requirements-app.txt",
+        "requirements-napari.txt",
     )
     for requirement in requirements(name)
 ]

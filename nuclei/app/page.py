@@ -271,11 +271,12 @@ class Page:
 def _card(model):
     """Key figures of a model, from its test images."""
     metrics = modelfiles.read_metrics(modelfiles.find(model))
-    mean = metrics.get("test", {}).get("mean")
+    test = metrics.get("test", {})
+    mean = test.get("mean")
     if not mean:
         return "<p>This model was not measured on test images.</p>"
     words = [f"{title} {mean[key]['mean']:.3f}" for key, title in _FIGURES.items() if key in mean]
-    return f"<p>On 14 test images: {', '.join(words)}.</p>"
+    return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
 
 
 _FIGURES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
