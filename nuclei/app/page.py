@@ -21,6 +21,9 @@ load_engine = cache(engines.load)
 PATIENCE = 0.4
 """Seconds without a change after which the charts, the slowest part, are drawn again."""
 
+SCORES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
+"""The key figures of a model, and their names."""
+
 STYLE = """<style>
 .nuclei-page { max-width: 1200px }
 .nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
@@ -275,11 +278,8 @@ def _card(model):
     mean = test.get("mean")
     if not mean:
         return "<p>This model was not measured on test images.</p>"
-    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in _FIGURES.items() if key in mean]
+    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in SCORES.items() if key in mean]
     return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
-
-
-_FIGURES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
 
 
 def _table(row):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from skimage.segmentation import find_boundaries
 
 from ..figures.style import BLUE, VERMILION, figure_style
 from ..prediction.overlay import CYAN
@@ -44,13 +45,6 @@ def layer(work, fill=None):
         An address that holds a PNG with transparency, as large as the image.
     """
     labels = work.found.labels
-    inside = labels > 0
-    border = np.zeros(labels.shape, bool)
-    across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
-    border[:, 1:] |= across
-    border[:, :-1] |= across
-    border[1:] |= down
-    border[:-1] |= down
     pixels = np.zeros((*labels.shape, 4), np.uint8)
     if fill and work.rows:
         values = np.array([row[fill] for row in work.rows])
@@ -59,7 +53,7 @@ def layer(work, fill=None):
         table = np.zeros((len(values) + 1, 4), np.uint8)
         table[1:, :3], table[1:, 3] = COLOURS[places], 150
         pixels = table[labels]
-    pixels[border & inside] = (*CYAN, 255)
+    pixels[find_boundaries(labels, connectivity=1, mode="inner")] = (*CYAN, 255)
     bgra = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA)
     return data_url(cv2.imencode(".png", bgra, QUICK_PNG)[1], "image/png")
 

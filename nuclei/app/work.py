@@ -8,7 +8,7 @@ import numpy as np
 from ..data import synthetic
 from ..errors import InputError
 from ..images import read_mpp, read_rgb
-from ..images.resolution import MPP, is_plausible
+from ..images.resolution import MPP
 from ..prediction import measures
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.image import find_nuclei, predict_maps
@@ -34,7 +34,7 @@ class Upload(io.BytesIO):
         return self.file_name
 
 
-def read(name, content, mpp=None):
+def read(name, content):
     """Read an uploaded image, which is never written to a disk.
 
     Parameters
@@ -43,20 +43,19 @@ def read(name, content, mpp=None):
         Of the file, for messages.
     content : bytes-like
         PNG, TIFF or JPEG.
-    mpp : float, optional
-        Micrometres per pixel. By default those in the file, or 0.25.
 
     Returns
     -------
     image : ndarray of uint8, shape (H, W, 3)
         RGB.
     mpp : float
+        Micrometres per pixel, as the file says, or 0.25.
 
     Raises
     ------
     InputError
         With the sentence of the command line if the file cannot be read, or if the image is larger
-        than `LARGEST_SIDE`, or `mpp` is not plausible.
+        than `LARGEST_SIDE`.
     """
     file = Upload(name, content)
     image = read_rgb(file)
@@ -66,9 +65,7 @@ def read(name, content, mpp=None):
             f"{name} has {width} x {height} pixels and this page takes up to {LARGEST_SIDE} x "
             f"{LARGEST_SIDE}: cut it, or use `python -m nuclei predict`."
         )
-    if mpp is not None and not is_plausible(mpp):
-        raise InputError(f"{mpp:g} um per pixel is not plausible: a scan at 40x has {MPP:g}.")
-    return image, mpp or read_mpp(file) or MPP
+    return image, read_mpp(file) or MPP
 
 
 def example(name):

@@ -169,7 +169,7 @@ def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
         values, maps.covered, maps.ink, maps.mpp_used, threshold, min_score
     )
     probability = np.ascontiguousarray(values[..., 0])
-    if probability.shape != shape or maps.mpp_used != maps.mpp:
+    if maps.mpp_used != maps.mpp:
         probability = _resize(probability, shape)
         labels, excluded = (_nearest(one, shape) for one in (labels, excluded))
         labels, kept = _connected(labels)
