@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import math
 import time
 from functools import cache
 
@@ -17,6 +18,9 @@ from . import picture, report
 from .work import EXAMPLES, Work, example, read
 
 load_engine = cache(engines.load)
+
+HEIGHT = 520
+"""Of the view of the image, in pixels."""
 
 PATIENCE = 0.4
 """Seconds without a change after which the charts, the slowest part, are drawn again."""
@@ -97,7 +101,7 @@ class Page:
             zoom_snap=0.25,
             scroll_wheel_zoom=True,
             attribution_control=False,
-            layout={"height": "520px", "width": "100%"},
+            layout={"height": f"{HEIGHT}px", "width": "100%"},
         )
         self.outlines = self.marker = None
 
@@ -291,8 +295,5 @@ def _table(row):
 
 
 def _zoom(side):
-    """The zoom at which an image fits into 520 pixels, in quarters."""
-    zoom = 0
-    while side * 2**zoom > 560:
-        zoom -= 0.25
-    return zoom
+    """The zoom at which an image fits into `HEIGHT`, in quarters."""
+    return min(0, math.floor(4 * math.log2(HEIGHT / side)) / 4)
