@@ -1,5 +1,6 @@
 """The page without a browser: uploads, settings, files, and what a visitor does."""
 
+import base64
 import io
 import json
 import time
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.segmentation import find_boundaries
 
 from nuclei.app import picture, report
 from nuclei.app.work import EXAMPLES, Work, example, read
@@ -16,6 +18,7 @@ from nuclei.errors import InputError
 from nuclei.images import read_rgb
 from nuclei.prediction import engines
 from nuclei.prediction.image import predict_image
+from nuclei.prediction.overlay import CYAN
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,14 @@ def test_a_slider_answers_within_a_fifth_of_a_second(engine):
         moved.sentence()
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.2, seconds
+
+
+def test_outlines_are_the_inner_boundaries(work):
+    content = base64.b64decode(picture.layer(work).partition(",")[2])
+    drawn = np.asarray(Image.open(io.BytesIO(content)))
+    lines = find_boundaries(work.found.labels, connectivity=1, mode="inner")
+    assert np.array_equal(drawn[..., 3] > 0, lines)
+    assert (drawn[lines] == (*CYAN, 255)).all()
 
 
 def test_files_are_those_of_the_command_line(work):

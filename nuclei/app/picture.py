@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from skimage.segmentation import find_boundaries
 
 from ..figures.style import BLUE, VERMILION, figure_style
+from ..prediction.instances import CROSS
 from ..prediction.overlay import CYAN
 
 FILLS = {"no fill": None, "area": "area_um2", "haematoxylin": "haematoxylin"}
@@ -55,7 +55,10 @@ def layer(work, fill=None):
         table = np.zeros((len(values) + 1, 4), np.uint8)
         table[1:, :3], table[1:, 3] = COLOURS[places], 150
         pixels = np.take(table, labels, axis=0)  # ten times as fast as table[labels]
-    pixels[find_boundaries(labels, connectivity=1, mode="inner")] = (*CYAN, 255)
+    # As find_boundaries of scikit-image, which takes ten times as long: a slider waits for this.
+    numbers = labels.astype(np.float32)
+    border = cv2.dilate(numbers, CROSS) != cv2.erode(numbers, CROSS)
+    pixels[border & (labels > 0)] = (*CYAN, 255)
     bgra = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA)
     return data_url(cv2.imencode(".png", bgra, QUICK_PNG)[1], "image/png")
 
