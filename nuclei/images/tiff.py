@@ -24,6 +24,12 @@ ORIENTATION = 274
 
 _BITS, _SAMPLES = 258, 277
 
+MOST = 10**9
+"""Bytes that decoding an image may take."""
+
+LARGEST_PART = 2**26
+"""Pixels of a tile or strip of a slide: three threads decode one each, 200 MB as RGB."""
+
 
 def start(path):
     """The first bytes of a file, given as its path or opened."""
@@ -145,10 +151,15 @@ def is_cut_short(page):
 
 
 def has_huge_parts(page):
-    """Whether a part of a page, which is decoded at once, has more pixels than Pillow allows."""
-    strip = min(page.rowsperstrip, page.imagelength) * page.imagewidth
-    part = page.tilelength * page.tilewidth if page.is_tiled else strip
-    return bool(Image.MAX_IMAGE_PIXELS) and part > 2 * Image.MAX_IMAGE_PIXELS
+    """Whether a part of a page, which is decoded at once, has more than `LARGEST_PART` pixels."""
+    return _pixels_of_part(page) > LARGEST_PART
+
+
+def _pixels_of_part(page):
+    """Pixels of a tile or strip, as the tags say."""
+    if page.is_tiled:
+        return page.tilelength * page.tilewidth
+    return min(page.rowsperstrip, page.imagelength) * page.imagewidth
 
 
 def _unusable(others, series, page, ome):
@@ -175,7 +186,11 @@ def _check(series, page):
     import tifffile
 
     limit = Image.MAX_IMAGE_PIXELS
-    if has_huge_parts(page) or (limit and page.imagelength * page.imagewidth > 2 * limit):
+    if limit and page.imagelength * page.imagewidth > 2 * limit:
+        raise Image.DecompressionBombError
+    size = page.dtype.itemsize if page.dtype else 1
+    # The image, a copy if the axis of colours is moved, and the part that is decoded.
+    if (2 * series.size + _pixels_of_part(page) * page.samplesperpixel) * size > MOST:
         raise Image.DecompressionBombError
     if page.compression != 1 and page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise NotImplementedError(f"it is compressed by method {int(page.compression)}")

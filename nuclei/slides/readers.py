@@ -1,16 +1,17 @@
-"""Read the pyramid levels of slide files, with OpenSlide if it can, else with tifffile."""
+"""Read the levels of slide files, with OpenSlide if it can, else with tifffile or Pillow."""
 
 import math
 
 import numpy as np
+from PIL import Image
 
-from ..errors import SlideError, reason
-from ..images import SLIDE_SUFFIXES, tiff
+from ..errors import InputError, SlideError, reason
+from ..images import SLIDE_SUFFIXES, LargeImage, read_mpp, tiff
 from ..images.resolution import of_tiff
 from . import dicom, resolution
 
 LARGE = 64_000_000
-"""Number of pixels above which any TIFF is treated as a slide."""
+"""Number of pixels above which any TIFF, PNG or JPEG is treated as a slide."""
 
 
 def is_slide(path):
@@ -23,16 +24,17 @@ def is_slide(path):
     Returns
     -------
     bool
-        True for the suffixes of slides. Other files are known by their content: a TIFF is a slide
-        if it holds a pyramid or more than `LARGE` pixels, and a DICOM file if it says so. False
-        for a file that cannot be read.
+        True for the suffixes of slides. Other files are known by their content: an image is a slide
+        if it has more than `LARGE` pixels, a TIFF also if it holds a pyramid, and a DICOM file if
+        it says so. False for a file that cannot be read.
     """
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
     try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-        if start not in tiff.STARTS:
+        if _is_plain(path):
+            with Image.open(path) as image:
+                return image.width * image.height > LARGE
+        if not tiff.start(path).startswith(tiff.STARTS):
             return dicom.read_instance(path) is not None
         with tiff.open_tiff(path) as file:
             images = file.series
@@ -71,7 +73,7 @@ def open_levels(path):
     # OpenSlide opens any tiled TIFF but sees only one level of pyramids by other vendors.
     if openslide.OpenSlide.detect_format(str(path)) not in (None, "generic-tiff"):
         return _OpenSlideLevels(path)
-    return _TiffLevels(path)
+    return _PlainLevels(path) if _is_plain(path) else _TiffLevels(path)
 
 
 class _OpenSlideLevels:
@@ -127,6 +129,21 @@ class _OpenSlideLevels:
         if opacity.min() < 255:  # areas that were not scanned are transparent: make them white
             image = image + (255 - opacity)  # colours are already multiplied by the opacity
         return np.ascontiguousarray(image)
+
+
+class _PlainLevels:
+    """A PNG or JPEG, which is decoded at once but predicted in tiles."""
+
+    def __init__(self, path):
+        try:
+            self._image, mpp = LargeImage(path), read_mpp(path)
+        except InputError as error:
+            raise SlideError(str(error)) from None
+        self.sizes, self.downsamples, self.offset = [self._image.shape], [1.0], (0, 0)
+        self.stated = mpp and (mpp, mpp)
+
+    def read(self, level, top, left, height, width):
+        return self._image.read(top, left, height, width)
 
 
 class _TiffLevels:
@@ -186,6 +203,11 @@ class _TiffLevels:
         if self._first:
             part = np.moveaxis(part, 0, -1)
         return np.ascontiguousarray(part[..., :3])
+
+
+def _is_plain(path):
+    """Whether a file is a PNG or JPEG, by how it begins."""
+    return tiff.start(path).startswith((b"\x89PNG", b"\xff\xd8\xff"))
 
 
 def _images(series):
