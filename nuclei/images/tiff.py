@@ -1,5 +1,6 @@
 """Decode the TIFFs that Pillow cannot read or reads wrongly, with tifffile."""
 
+import io
 import logging
 import math
 import re
@@ -15,6 +16,9 @@ _BEYOND_PILLOW = ("zstd", "webp", "lzma")
 
 DECODED_TO_RGB = (6, 7, 34892, 33007, 50001, 50002, 52546)  # JPEG, WebP, JPEG XL
 """Compressions whose decoder turns YCbCr into RGB."""
+
+IMAGES = (6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 50001)
+"""Compressions whose parts are images with a size of their own: JPEG, JPEG 2000, PNG and WebP."""
 
 FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
 """What the OME-XML of fluorescence has."""
@@ -108,6 +112,7 @@ def decode(path):
         if words:
             return None, words, 1
         _check(series, page)
+        guard(page)
         pixels, turn = series.asarray(), page.tags.valueof(ORIENTATION, 1)
         single = [i for i, axis in enumerate(series.axes) if axis not in (*"YX", *others)]
         pixels = pixels.squeeze(tuple(single))
@@ -153,6 +158,32 @@ def is_cut_short(page):
 def has_huge_parts(page):
     """Whether a part of a page, which is decoded at once, has more than `LARGEST_PART` pixels."""
     return _pixels_of_part(page) > LARGEST_PART
+
+
+def guard(page):
+    """Make a page refuse parts that are images of their own, and say that they are far larger.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Reading a part of it, and of all pages of the same form, then raises a ValueError.
+    """
+    most, decode = 4 * _pixels_of_part(page), page.decode
+
+    def guarded(data, *arguments, **options):
+        try:
+            with Image.open(io.BytesIO(data or b"")) as image:
+                width, height = image.size
+        except Image.DecompressionBombError as error:
+            raise ValueError(str(error)) from None
+        except Exception:  # no image that Pillow knows: the decoder gets a buffer of the right size
+            return decode(data, *arguments, **options)
+        if width * height > most:
+            raise ValueError(f"a part says that it has {width} x {height} pixels")
+        return decode(data, *arguments, **options)
+
+    if page.compression in IMAGES:
+        page.decode = guarded
 
 
 def _pixels_of_part(page):

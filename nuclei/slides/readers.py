@@ -1,6 +1,8 @@
 """Read the levels of slide files, with OpenSlide if it can, else with tifffile or Pillow."""
 
 import math
+import threading
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -135,15 +137,31 @@ class _PlainLevels:
     """A PNG or JPEG, which is decoded at once but predicted in tiles."""
 
     def __init__(self, path):
+        self._file = path, path.stat().st_mtime_ns
+        self.sizes, self.downsamples, self.offset = [self._image().shape], [1.0], (0, 0)
         try:
-            self._image, mpp = LargeImage(path), read_mpp(path)
+            mpp = read_mpp(path)
         except InputError as error:
             raise SlideError(str(error)) from None
-        self.sizes, self.downsamples, self.offset = [self._image.shape], [1.0], (0, 0)
         self.stated = mpp and (mpp, mpp)
 
     def read(self, level, top, left, height, width):
-        return self._image.read(top, left, height, width)
+        return self._image().read(top, left, height, width)
+
+    def _image(self):
+        with _DECODING:
+            return _decoded(*self._file)
+
+
+_DECODING = threading.Lock()
+
+
+@lru_cache(maxsize=1)  # each takes hundreds of megabytes, and a slide is opened several times
+def _decoded(path, _modified):
+    try:
+        return LargeImage(path)
+    except InputError as error:
+        raise SlideError(str(error)) from None
 
 
 class _TiffLevels:
@@ -184,8 +202,11 @@ class _TiffLevels:
             raise SlideError(f"{path} is cut short: get a fresh copy.")
         if any(tiff.has_huge_parts(level.keyframe) for level in series.levels):
             raise SlideError(
-                f"{path} has parts that are too large to open at once: save it in tiles."
+                f"{path} has parts that are too large to open at once: save it in tiles, as with "
+                "`vips tiffsave IMAGE large.tif --tile`."
             )
+        for level in series.levels:
+            tiff.guard(level.keyframe)
         self._first = series.axes.index("Y")  # 1 if each colour has a plane or a page, else 0
         self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]

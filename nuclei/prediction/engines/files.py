@@ -95,19 +95,26 @@ def read(path):
     try:
         check(path, sum(LARGEST.values()))
         with zipfile.ZipFile(path) as archive:
-            # A member never gives more than the size that it declares.
-            if any(archive.getinfo(name).file_size > size for name, size in LARGEST.items()):
-                raise ValueError
-            facts = json.loads(archive.read(FACTS))
-            if not {"fingerprint", "network", "openvino"} <= set(facts):
-                raise ValueError
-            return EngineContent(archive.read(STRUCTURE), archive.read(WEIGHTS), facts, path)
+            structure, weights, facts = (_member(archive, name) for name in LARGEST)
+        facts = json.loads(facts)
+        if not {"fingerprint", "network", "openvino"} <= set(facts):
+            raise ValueError
+        return EngineContent(structure, weights, facts, path)
     except FileNotFoundError:
         raise
     except DAMAGE:
         raise InputError(f"{path} is damaged: restore the file or run `make quantize`.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
+
+
+def _member(archive, name):
+    """Read a member, without unpacking more of it than it says that it has."""
+    member = archive.getinfo(name)
+    if member.file_size > LARGEST[name]:
+        raise ValueError
+    with archive.open(member) as file:
+        return file.read(member.file_size)
 
 
 def cached_file(fingerprint):
