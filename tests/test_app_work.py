@@ -134,24 +134,29 @@ def test_a_visit(engine, monkeypatch):
     monkeypatch.setattr(module, "load_engine", lambda name: engine)
     page = module.Page()
     other = module.Page()
-    assert "Synthetic tissue 1" in page.status.value
+    assert "Synthetic tissue 1" in page.controls.status.value
     count = page.work.summary["nuclei"]
-    before = page.outlines.url
-    page.min_score.value = 0.9
-    assert page.work.summary["nuclei"] < count and page.outlines.url != before
-    page.fill.value = "area"
+    before = page.view.layer.url
+    page.controls.min_score.value = 0.9
+    assert page.work.summary["nuclei"] < count and page.view.layer.url != before
+    page.controls.fill.value = "area"
 
     image = synthetic.tissue(5, (300, 260))[0]
-    page.upload.value = uploaded("mine.tif", encoded(image))
+    page.controls.upload.value = uploaded("mine.tif", encoded(image))
     assert page.work.name == "mine.tif" and page.work.found.image.shape == (300, 260, 3)
-    assert "mine.tif" not in other.files.options and other.work.name == "Synthetic tissue 1"
+    assert (
+        "mine.tif" not in other.controls.files.options and other.work.name == "Synthetic tissue 1"
+    )
     row = page.work.rows[3]
-    page._clicked(type="click", coordinates=[-row["y_um"] / 0.25, row["x_um"] / 0.25])
-    assert page.chosen == page.number.value == 4 and str(row["area_um2"]) in page.measures.value
-    page.save.click()
-    assert "mine.geojson" in page.links.value
+    page._clicked(row["x_um"] / 0.25, row["y_um"] / 0.25)
+    assert (
+        page.chosen == page.controls.number.value == 4
+        and str(row["area_um2"]) in page.controls.measures.value
+    )
+    page.controls.save.click()
+    assert "mine.geojson" in page.controls.links.value
 
-    page.upload.value = uploaded("broken.png", b"no image")
-    assert "broken.png is not an image: use PNG, TIFF or JPEG." in page.status.value
-    assert page.work.name == page.files.value == "mine.tif"
-    assert "broken.png" not in page.files.options
+    page.controls.upload.value = uploaded("broken.png", b"no image")
+    assert "broken.png is not an image: use PNG, TIFF or JPEG." in page.controls.status.value
+    assert page.work.name == page.controls.files.value == "mine.tif"
+    assert "broken.png" not in page.controls.files.options

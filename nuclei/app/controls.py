@@ -1,0 +1,102 @@
+"""The controls of the page and where they stand: what people move, and no more."""
+
+import html
+
+import ipywidgets as widgets
+
+from .. import modelfiles
+from ..images.resolution import MPP, PLAUSIBLE
+from . import picture
+from .work import EXAMPLES
+
+SCORES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
+"""The key figures of a model, and their names."""
+
+STYLE = """<style>
+.nuclei-page { max-width: 1200px }
+.nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
+.nuclei-page .leaflet-image-layer { image-rendering: pixelated }
+.nuclei-page .charts img { max-width: 100% }
+.nuclei-page .downloads a { display: inline-block; padding: .5em; color: #00507e }
+.nuclei-page .problem { color: #8a1c00; font-weight: bold }
+.nuclei-page :focus-visible { outline: 3px solid #00507e }
+</style>"""
+
+WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
+
+
+class Controls:
+    """The widgets of one page.
+
+    Parameters
+    ----------
+    model : str
+        The model that is chosen first.
+    threshold, min_score : float
+        Where the sliders stand first.
+    """
+
+    def __init__(self, model, threshold, min_score):
+        names = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+        self.upload = widgets.FileUpload(
+            accept=".png,.tif,.tiff,.jpg,.jpeg", multiple=True, description="Choose images"
+        )
+        self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
+        self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
+        self.card = widgets.HTML(card(model))
+        low, high = PLAUSIBLE
+        self.mpp = widgets.BoundedFloatText(
+            MPP, min=low, max=high, step=0.01, description="\u00b5m per pixel", **WIDE
+        )
+        limits = {"min": 0.05, "max": 0.95, "step": 0.01, **WIDE}
+        self.threshold = widgets.FloatSlider(threshold, description="Threshold", **limits)
+        limits["min"] = 0
+        self.min_score = widgets.FloatSlider(min_score, description="Lowest score", **limits)
+        self.opacity = widgets.FloatSlider(
+            1, min=0, max=1, step=0.05, description="Opacity of outlines", **WIDE
+        )
+        self.fill = widgets.Dropdown(options=list(picture.FILLS), description="Fill by", **WIDE)
+        self.number = widgets.BoundedIntText(0, min=0, max=0, description="Nucleus no.", **WIDE)
+        self.save = widgets.Button(description="Make files to download", layout={"width": "auto"})
+        self.status, self.measures, self.links = (widgets.HTML() for _ in range(3))
+
+    def lay_out(self, view, charts):
+        """Arrange the controls round the view of the image and the charts, in one widget."""
+        left = widgets.VBox(
+            [self.upload, self.files, self.model, self.card, self.mpp]
+            + [self.threshold, self.min_score, self.opacity, self.fill],
+            layout={"flex": "1 1 280px", "min_width": "0"},
+        )
+        right = widgets.VBox(
+            [self.status, view, self.number, self.measures],
+            layout={"flex": "3 1 320px", "min_width": "0"},
+        )
+        both = widgets.Box([left, right], layout={"display": "flex", "flex_flow": "row wrap"})
+        charts.add_class("charts")
+        page = widgets.VBox([widgets.HTML(STYLE), both, charts, self.save, self.links])
+        page.add_class("nuclei-page")
+        return page
+
+    def say(self, text, kind="said"):
+        """Write a sentence over the image; `problem` is the kind of errors."""
+        self.status.value = f'<p role="status" class="{kind}">{html.escape(str(text))}</p>'
+
+
+def card(model):
+    """Key figures of a model, from its test images, in HTML."""
+    metrics = modelfiles.read_metrics(modelfiles.find(model))
+    test = metrics.get("test", {})
+    mean = test.get("mean")
+    if not mean:
+        return "<p>This model was not measured on test images.</p>"
+    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in SCORES.items() if key in mean]
+    return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
+
+
+def table(row):
+    """The measures of one nucleus, in HTML."""
+    cells = "".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>{value}</td></tr>"
+        for name, value in row.items()
+    )
+    return f"<table class='measures'>{cells}</table>"
