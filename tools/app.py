@@ -33,6 +33,7 @@ def command(port, token, ip="127.0.0.1"):
     return [
         *(sys.executable, "-m", "voila", str(ROOT / "notebooks" / "try_it.ipynb")),
         *("--no-browser", f"--Voila.ip={ip}", f"--port={port}", f"--token={token}"),
+        "--template=nuclei",  # in tools/page
         # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
         *("--preheat_kernel=True", "--pool_size=1"),
         # As a dict, because the form KEY=VALUE would make a text of the number.
@@ -57,10 +58,18 @@ def main(arguments=None):
         return 1
     token = secrets.token_urlsafe(24)
     print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
-    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
+        "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
+    }
     # In place of this process, so that whoever ends it ends the server.
     os.execve(sys.executable, command(options.port, token, options.ip), environment)
+
+
+def _first(folder, variable):
+    """Put a folder before those that a variable of the environment lists."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 if __name__ == "__main__":
