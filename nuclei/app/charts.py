@@ -5,7 +5,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..figures.style import BLUE, VERMILION
-from .controls import WIDE
+from .controls import ROW, WIDE
 
 HEIGHT = 280
 """Of a chart, in pixels."""
@@ -71,11 +71,10 @@ class Charts:
         marks = [self.points, self.chosen]
         scatter = _figure("Area and stain", marks, x, y, TITLES[AREA], TITLES[STAIN])
         scatter.interaction = self.brush
-        rows = {"display": "flex", "flex_flow": "row wrap"}
         self.widget = widgets.VBox(
             [
-                widgets.Box([histogram, scatter], layout=rows),
-                widgets.Box(list(self.ranges.values()), layout=rows),
+                widgets.Box([histogram, scatter], layout=ROW),
+                widgets.Box(list(self.ranges.values()), layout=ROW),
                 self.count,
             ]
         )
@@ -161,15 +160,17 @@ def _limits(values):
 
 
 def _figure(title, marks, x, y, x_title, y_title):
-    axes = [
-        bqplot.Axis(scale=x, label=x_title, grid_color="#e4e4e4"),
-        bqplot.Axis(scale=y, label=y_title, grid_color="#e4e4e4", side="left", num_ticks=5),
-    ]
+    style = {"grid_color": "#e4e4e4", "tick_style": {"fill": "#222", "font-size": "12px"}}
     return bqplot.Figure(
         marks=marks,
-        axes=axes,
+        axes=[
+            bqplot.Axis(scale=x, label=x_title, **style),
+            bqplot.Axis(scale=y, label=y_title, side="left", **style),
+        ],
         title=title,
         title_style={"font-size": "15px"},
         fig_margin=MARGIN,
+        padding_y=0,
+        display_toolbar=False,
         layout={"flex": "1 1 320px", "min_width": "0", "height": f"{HEIGHT}px"},
     )

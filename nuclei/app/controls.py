@@ -22,6 +22,7 @@ STYLE = """<style>
 .nuclei-page :focus-visible { outline: 3px solid #00507e }
 </style>"""
 
+ROW = {"display": "flex", "flex_flow": "row wrap"}
 WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
 
@@ -69,7 +70,7 @@ class Controls:
             [self.status, self.bar, view, self.number, self.measures],
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
-        both = widgets.Box([left, right], layout={"display": "flex", "flex_flow": "row wrap"})
+        both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
         page = widgets.VBox([widgets.HTML(STYLE), both, charts, self.save, self.links])
         page.add_class("nuclei-page")
         return page

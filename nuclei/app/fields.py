@@ -11,8 +11,8 @@ from ..atomic import expand
 from ..errors import InputError
 from ..slides.files import find
 from ..slides.readers import is_slide
-from ..slides.slide import OVERVIEW, Slide
-from .controls import WIDE
+from ..slides.slide import Slide
+from .controls import ROW, WIDE
 from .view import View
 
 VARIABLE = "NUCLEI_SLIDES"
@@ -124,7 +124,7 @@ class Fields:
         self.list.on_click(lambda _: self._go(self._open_path, folder or self.path.value))
         self.more = widgets.Button(description="More slides", layout={"width": "auto"})
         self.more.on_click(lambda _: self._go(self._show_more))
-        self.thumbnails = widgets.Box(layout={"display": "flex", "flex_flow": "row wrap"})
+        self.thumbnails = widgets.Box(layout=ROW)
         self.view = View(self._clicked, height=300)
         self.side = widgets.Dropdown(
             options=[(f"{side} x {side} pixels", side) for side in SIDES],
@@ -146,7 +146,7 @@ class Fields:
                 self.view.widget,
                 widgets.Box(
                     [self.side, self.x, self.y, self.read],
-                    layout={"display": "flex", "flex_flow": "row wrap"},
+                    layout=ROW,
                 ),
             ]
         )
@@ -250,8 +250,7 @@ class Fields:
 
 def _overview(slide, longest):
     """A slide with at most `longest` pixels a side, and the pixels of the slide in one of them."""
-    mpp = max(OVERVIEW, max(slide.shape) * slide.mpp / longest)
-    image = slide.overview(mpp)[0]
+    image = slide.overview(max(slide.shape) * slide.mpp / longest)[0]
     if max(image.shape) > longest:  # a level that is a little finer
         scale = longest / max(image.shape)
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
