@@ -98,9 +98,11 @@ class Charts:
         self._busy = True  # what follows is no selection
         for name, slider in self.ranges.items():
             low, high = _limits(self._values[name])
-            slider.min, slider.max = min(low, slider.min), max(high, slider.max)
-            slider.value = low, high
-            slider.min, slider.max, slider.step = low, high, (high - low) / 100
+            # In one message: a browser that gets the limits alone answers with a value within them.
+            with slider.hold_sync():
+                slider.min, slider.max = min(low, slider.min), max(high, slider.max)
+                slider.value = low, high
+                slider.min, slider.max, slider.step = low, high, (high - low) / 100
         self._busy = False
         self._tell()
 
@@ -138,7 +140,9 @@ class Charts:
         inside = np.ones(len(self._values[AREA]), bool)
         for name, slider in self.ranges.items():
             low, high = slider.value
-            inside &= (self._values[name] >= low) & (self._values[name] <= high)
+            rim = slider.step / 2  # browsers round: an end at a limit leaves nothing out
+            inside &= (self._values[name] >= low) | (low < slider.min + rim)
+            inside &= (self._values[name] <= high) | (high > slider.max - rim)
         self.selection = None if inside.all() else inside
         self._tell()
         self._selected()

@@ -67,11 +67,11 @@ class Controls:
             layout={"flex": "1 1 280px", "min_width": "0"},
         )
         right = widgets.VBox(
-            [self.status, self.bar, view, self.number, self.measures],
+            [self.status, self.bar, view, self.number, self.measures, charts],
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
         both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
-        page = widgets.VBox([widgets.HTML(STYLE), both, charts, self.save, self.links])
+        page = widgets.VBox([widgets.HTML(STYLE), both, self.save, self.links])
         page.add_class("nuclei-page")
         return page
 
