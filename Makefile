@@ -4,6 +4,7 @@ EPOCHS ?=
 SET ?=
 GPU ?=
 PORT ?= 8866
+SLIDES ?=
 COUNT ?= 2000
 SEED ?= 0
 JAX ?= jax[cpu]>=0.7,<0.13
@@ -35,9 +36,9 @@ setup: .venv/installed ## make .venv and install into it, once; GPU=0: no CUDA, 
 run: setup ## execute every notebook; copies, graphs and a results table go to runs/
 	@$(NOTEBOOKS) run
 
-app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866]
+app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866] [SLIDES=folder]
 	@$(VENV_PYTHON) -m pip install --quiet -r requirements-app.txt
-	@$(VENV_PYTHON) tools/app.py --port $(PORT)
+	@$(VENV_PYTHON) tools/app.py --port $(PORT) $(if $(SLIDES),--slides "$(SLIDES)")
 
 # On the CPU: several tests at once would each ask for all the memory of a card. One thread for each
 # test, because several tests run at once.

@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+VARIABLE = "NUCLEI_SLIDES"
+"""As `nuclei.app.fields.VARIABLE`, which is not imported to start sooner."""
 IDLE = 600
 """Seconds after which the kernel of a visitor who has left ends, and with it all uploads."""
-
-LARGEST = 200_000_000
-"""Bytes of the largest message from a browser: uploads of several images at once."""
 
 
 def command(port, token, ip="127.0.0.1"):
@@ -36,8 +35,6 @@ def command(port, token, ip="127.0.0.1"):
         "--template=nuclei",  # in tools/page
         # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
         *("--preheat_kernel=True", "--pool_size=1"),
-        # As a dict, because the form KEY=VALUE would make a text of the number.
-        f"--Voila.tornado_settings={{'websocket_max_message_size': {LARGEST}}}",
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_interval=60",
     ]
@@ -49,6 +46,8 @@ def main(arguments=None):
     parser.add_argument("--port", type=int, default=8866)
     text = "where to listen; another address than this computer's own lets others in"
     parser.add_argument("--ip", default="127.0.0.1", help=text)
+    text = "a folder of slides for visitors; without it they see no file of this computer"
+    parser.add_argument("--slides", default="", help=text)
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("voila") is None:
         print(
@@ -60,6 +59,7 @@ def main(arguments=None):
     print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
     environment = {
         **os.environ,
+        VARIABLE: options.slides and str(Path(options.slides).expanduser().resolve()),
         "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
         "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
     }

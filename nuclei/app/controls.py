@@ -16,7 +16,7 @@ STYLE = """<style>
 .nuclei-page { max-width: 1200px }
 .nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
-.nuclei-page .charts img { max-width: 100% }
+.nuclei-page progress { width: 100%; accent-color: #00507e }
 .nuclei-page .downloads a { display: inline-block; padding: .5em; color: #00507e }
 .nuclei-page .problem { color: #8a1c00; font-weight: bold }
 .nuclei-page :focus-visible { outline: 3px solid #00507e }
@@ -38,9 +38,6 @@ class Controls:
 
     def __init__(self, model, threshold, min_score):
         names = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
-        self.upload = widgets.FileUpload(
-            accept=".png,.tif,.tiff,.jpg,.jpeg", multiple=True, description="Choose images"
-        )
         self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
         self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
         self.card = widgets.HTML(card(model))
@@ -58,21 +55,21 @@ class Controls:
         self.fill = widgets.Dropdown(options=list(picture.FILLS), description="Fill by", **WIDE)
         self.number = widgets.BoundedIntText(0, min=0, max=0, description="Nucleus no.", **WIDE)
         self.save = widgets.Button(description="Make files to download", layout={"width": "auto"})
-        self.status, self.measures, self.links = (widgets.HTML() for _ in range(3))
+        self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
+        self.progress(1)
 
-    def lay_out(self, view, charts):
-        """Arrange the controls round the view of the image and the charts, in one widget."""
+    def lay_out(self, upload, fields, view, charts):
+        """Arrange the other parts of the page and the controls in one widget."""
         left = widgets.VBox(
-            [self.upload, self.files, self.model, self.card, self.mpp]
+            [upload, fields, self.files, self.model, self.card, self.mpp]
             + [self.threshold, self.min_score, self.opacity, self.fill],
             layout={"flex": "1 1 280px", "min_width": "0"},
         )
         right = widgets.VBox(
-            [self.status, view, self.number, self.measures],
+            [self.status, self.bar, view, self.number, self.measures],
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
         both = widgets.Box([left, right], layout={"display": "flex", "flex_flow": "row wrap"})
-        charts.add_class("charts")
         page = widgets.VBox([widgets.HTML(STYLE), both, charts, self.save, self.links])
         page.add_class("nuclei-page")
         return page
@@ -80,6 +77,12 @@ class Controls:
     def say(self, text, kind="said"):
         """Write a sentence over the image; `problem` is the kind of errors."""
         self.status.value = f'<p role="status" class="{kind}">{html.escape(str(text))}</p>'
+
+    def progress(self, done):
+        """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""
+        bar = f'<progress aria-label="Progress" max="100" value="{100 * done:.0f}"></progress>'
+        self.bar.value = bar
+        self.bar.layout.visibility = "hidden" if done >= 1 else "visible"
 
 
 def card(model):

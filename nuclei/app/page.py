@@ -2,22 +2,27 @@
 
 import asyncio
 import time
-from functools import cache
-
-import ipywidgets as widgets
+from functools import cache, partial
 
 from ..errors import InputError
 from ..prediction import artefacts, engines
 from ..prediction.confidence import MIN_SCORE
+from ..prediction.image import predict_maps
 from . import picture, report
+from .charts import Charts
 from .controls import Controls, card, table
+from .fields import Fields, folder_of
+from .upload import Upload
 from .view import View
 from .work import EXAMPLES, Work, example, read
 
 load_engine = cache(engines.load)
 
 PATIENCE = 0.4
-"""Seconds without a change after which the charts, the slowest part, are drawn again."""
+"""Seconds without a change after which the charts are drawn again."""
+
+KEPT = 20_000_000
+"""Pixels of images whose maps stay in memory, about 15 bytes each: one of 4,000 x 4,000."""
 
 
 class Page:
@@ -29,74 +34,101 @@ class Page:
         The model that is chosen first, as for `modelfiles.find`.
     threshold, min_score : float
         Where the sliders stand first.
+    slides : str
+        Folder of the slides that are offered, see `fields.folder_of`.
 
     Attributes
     ----------
     widget : ipywidgets.VBox
         To display.
-    controls : Controls
-    view : View
-        Of the image.
+    controls, upload, fields, view, charts
+        Its parts.
+    sources : dict of str to callable
+        The images that can be chosen. Each gives RGB, and micrometres per pixel.
     work : Work or None
         The image that is shown and its nuclei.
     """
 
-    def __init__(self, model="unet_instances", threshold=0.5, min_score=MIN_SCORE):
-        self.work, self.chosen, self._waiting, self.uploads = None, 0, None, {}
-        self.source = (*example(next(iter(EXAMPLES))), next(iter(EXAMPLES)))
+    def __init__(self, model="unet_instances", threshold=0.5, min_score=MIN_SCORE, slides=""):
+        self.work, self.chosen, self._waiting, self._maps = None, 0, None, {}
+        self.sources = {name: partial(example, name) for name in EXAMPLES}
         self.controls = Controls(model, threshold, min_score)
+        problem, progress = partial(self.controls.say, kind="problem"), self.controls.progress
+        self.upload = Upload(self._received, problem, progress)
+        self.fields = Fields(folder_of(slides), self.add, problem, progress)
         self.view = View(self._clicked)
-        self.charts = widgets.HTML()
+        self.charts = Charts(self._draw)
         self._connect()
-        self.widget = self.controls.lay_out(self.view.widget, self.charts)
-        self.predict()
+        self.widget = self.controls.lay_out(
+            self.upload, self.fields.widget, self.view.widget, self.charts.widget
+        )
+        self._open(next(iter(EXAMPLES)))
 
     def _connect(self):
         controls = self.controls
-        controls.upload.observe(self._uploaded, "value")
         controls.files.observe(self._picked, "value")
         controls.model.observe(lambda _: self.predict(), "value")
         controls.mpp.observe(self._rescaled, "value")
         for slider in (controls.threshold, controls.min_score):
             slider.observe(lambda _: self.refine(), "value")
-        controls.opacity.observe(lambda _: self._fade(), "value")
+        controls.opacity.observe(lambda change: self.view.fade(change["new"]), "value")
         controls.fill.observe(lambda _: self._draw(), "value")
         controls.number.observe(lambda change: self.choose(change["new"]), "value")
         controls.save.on_click(lambda _: self._make_files())
 
-    def _uploaded(self, change):
-        """Keep uploads in memory, and show the last one that is an image."""
-        if not change["new"]:
-            return
-        for file in change["new"]:
-            self.uploads[file["name"]] = bytes(file["content"])
-        self.controls.upload.value = ()  # the same file may be given again
-        self._list_files(file["name"])
-        self._open(file["name"])
+    def _received(self, name, content, number, count):
+        """Keep an upload in memory, and show it."""
+        self.add(name, partial(read, name, content), f" ({number} of {count})" * (count > 1))
 
-    def _list_files(self, name):
-        """Offer the uploads and the examples, and choose one without opening it."""
+    def add(self, name, source, more=""):
+        """Offer an image and show it.
+
+        Parameters
+        ----------
+        name : str
+        source : callable
+            Gives RGB, uint8 of shape (H, W, 3), and micrometres per pixel, or raises InputError.
+        more : str
+            To say after the name while it is opened.
+        """
+        self.sources = {name: source, **{k: v for k, v in self.sources.items() if k != name}}
+        self._forget(name)
+        self._list(name)
+        self._open(name, more)
+
+    def _forget(self, name):
+        """Drop the maps of an image whose name belongs to another from now on."""
+        self._maps = {key: maps for key, maps in self._maps.items() if key[0] != name}
+
+    def _list(self, name):
+        """Offer all images, and choose one without opening it."""
         files = self.controls.files
         files.unobserve(self._picked, "value")
-        files.options = [*self.uploads, *EXAMPLES]
+        files.options = list(self.sources)
         files.value = name
         files.observe(self._picked, "value")
 
     def _picked(self, change):
         self._open(change["new"])
 
-    def _open(self, name):
-        """Read an upload or draw an example, and find its nuclei."""
+    def _open(self, name, more=""):
+        """Read an image and find its nuclei."""
+        self.controls.say(f"{name}{more}: reading ...")
+        self.controls.progress(0)
         try:
-            image, mpp = read(name, self.uploads[name]) if name in self.uploads else example(name)
+            image, mpp = self.sources[name]()
         except InputError as error:
-            self.controls.say(error, "problem")
-            del self.uploads[name]
-            self._list_files(self.source[2])  # the image that is still shown
+            self._fail(error)
+            del self.sources[name]
+            self._list(self.source[2])  # the image that is still shown
             return
         self.source = image, mpp, name
         self.controls.mpp.value = mpp
-        self.predict()
+        self.predict(more)
+
+    def _fail(self, error):
+        self.controls.progress(1)
+        self.controls.say(error, "problem")
 
     def _rescaled(self, change):
         image, mpp, name = self.source
@@ -104,23 +136,40 @@ class Page:
             self.source = image, change["new"], name
             self.predict()
 
-    def predict(self):
-        """Run the network on the image, and show the nuclei."""
+    def predict(self, more=""):
+        """Run the network on the image, unless its maps are in memory, and show the nuclei."""
         image, mpp, name = self.source
         controls = self.controls
         controls.card.value = card(controls.model.value)
-        controls.say(f"{name}: looking for nuclei ...")
+        controls.say(f"{name}{more}: looking for nuclei ...")
         start = time.monotonic()
-        settings = controls.threshold.value, controls.min_score.value
+        key = name, controls.model.value, mpp
         try:
-            engine = load_engine(controls.model.value)
-            self.work = Work.predict(engine, name, image, mpp, *settings)
+            if key not in self._maps:
+                engine = load_engine(controls.model.value)
+                self._keep(key, predict_maps(engine, image, mpp, progress=self._counted))
+            settings = controls.threshold.value, controls.min_score.value
+            self.work = Work(name, self._maps[key], *settings)
         except InputError as error:
-            controls.say(error, "problem")
+            self._fail(error)
             return
         seconds = time.monotonic() - start
-        self.view.show(image, picture.layer(self.work), controls.opacity.value)
+        controls.progress(0.9)
+        self.view.show(image)
         self._changed(f" Found in {seconds:.1f} s.")
+        controls.progress(1)
+
+    def _counted(self, batches):
+        """Show progress over the windows of an image, see `windows.predict_maps`."""
+        for number, batch in enumerate(batches):
+            self.controls.progress(0.1 + 0.6 * number / len(batches))
+            yield batch
+
+    def _keep(self, key, maps):
+        """Keep the maps of an image, and of so many images before it as fit into memory."""
+        self._maps[key] = maps
+        while len(self._maps) > 1 and sum(m.ink.size for m in self._maps.values()) > KEPT:
+            del self._maps[next(iter(self._maps))]
 
     def refine(self):
         """Separate the nuclei again, where the sliders stand now."""
@@ -133,17 +182,17 @@ class Page:
         notice = artefacts.notice(self.work.name, self.work.found.excluded.mean())
         self.controls.say(self.work.sentence() + more + (f" {notice}" if notice else ""))
         self.controls.links.value = ""
+        self.charts.clear()
         self._draw()
         self.controls.number.max = self.work.summary["nuclei"]
         self.choose(0)
+        self._chart_soon()
 
     def _draw(self):
         if self.work:
-            self.view.layer.url = picture.layer(self.work, picture.FILLS[self.controls.fill.value])
-
-    def _fade(self):
-        if self.work:
-            self.view.layer.opacity = self.controls.opacity.value
+            fill = picture.FILLS[self.controls.fill.value]
+            layer = picture.layer(self.work, fill, self.charts.selection)
+            self.view.cover(layer, self.controls.opacity.value)
 
     def _clicked(self, x, y):
         if self.work:
@@ -151,19 +200,19 @@ class Page:
 
     def choose(self, number):
         """Mark a nucleus in the image and in the charts, and show its measures; 0 for none."""
-        if not self.work or not 0 <= number <= len(self.work.rows):
+        if not self.work or not 0 <= number <= self.work.summary["nuclei"]:
             return
         self.chosen = number
         if self.controls.number.value != number:
             self.controls.number.value = number  # which calls this again
             return
-        self.view.mark()
+        self.view.unmark()
         self.controls.measures.value = ""
         if number:
             row, mpp = self.work.rows[number - 1], self.work.found.mpp
-            self.view.mark(row["x_um"] / mpp, row["y_um"] / mpp)
+            self.view.circle(row["x_um"] / mpp, row["y_um"] / mpp)
             self.controls.measures.value = table(row)
-        self._chart_soon()
+        self.charts.mark(number)
 
     def _chart_soon(self):
         """Draw the charts once nothing has changed for a while, so that sliders need not wait."""
@@ -177,9 +226,8 @@ class Page:
             self._waiting = loop.call_later(PATIENCE, self._chart)
 
     def _chart(self):
-        address = picture.data_url(picture.charts(self.work, self.chosen), "image/png")
-        words = "Histogram of the area of nuclei, and area against haematoxylin"
-        self.charts.value = f'<img alt="{words}" src="{address}">'
+        self.charts.show(self.work.rows)
+        self.charts.mark(self.chosen)
 
     def _make_files(self):
         if self.work:

@@ -49,39 +49,62 @@ class View:
         self.widget.on_interaction(self._interacted)
         self.widget.observe(self._resized, ("left", "right"))
 
-    def show(self, image, layer=None, opacity=1):
-        """Show another image, all of it.
+    def show(self, image):
+        """Show another image, all of it, with nothing over it.
 
         Parameters
         ----------
         image : ndarray of uint8, shape (H, W, 3)
             RGB.
-        layer : str, optional
-            Address of an image to lie over it.
-        opacity : float
-            Of that layer, 0 to 1.
         """
         height, width = self._shape = image.shape[:2]
-        bounds = (-height, 0), (0, width)
-        layers = [ipyleaflet.ImageOverlay(url=picture.photograph(image), bounds=bounds)]
+        self._bounds = (-height, 0), (0, width)
+        photograph = ipyleaflet.ImageOverlay(url=picture.photograph(image), bounds=self._bounds)
         self.layer = self._mark = None
-        if layer:
-            self.layer = ipyleaflet.ImageOverlay(url=layer, bounds=bounds, opacity=opacity)
-            layers.append(self.layer)
-        self.widget.layers = tuple(layers)
+        self.widget.layers = (photograph,)
         self.widget.center = -height / 2, width / 2
         self._fit()
 
-    def mark(self, x=None, y=None):
-        """Draw a circle round a place in pixels; without a place, remove it."""
+    def cover(self, url, opacity=1):
+        """Lay a picture over the image, in place of the last one.
+
+        Parameters
+        ----------
+        url : str
+            Its address.
+        opacity : float
+            0 to 1.
+        """
+        if self.layer:
+            self.layer.url = url
+        else:
+            self.layer = ipyleaflet.ImageOverlay(url=url, bounds=self._bounds, opacity=opacity)
+            self.widget.add(self.layer)
+
+    def fade(self, opacity):
+        """Let the image shine through what lies over it."""
+        if self.layer:
+            self.layer.opacity = opacity
+
+    def circle(self, x, y):
+        """Mark a place, in pixels, in place of the last mark."""
+        self._replace(ipyleaflet.CircleMarker(location=(-y, x), radius=16, color=MARK, fill=False))
+
+    def frame(self, left, top, width, height):
+        """Mark a rectangle, in pixels, in place of the last mark."""
+        bounds = (-top - height, left), (-top, left + width)
+        self._replace(ipyleaflet.Rectangle(bounds=bounds, color=MARK, fill=False, weight=3))
+
+    def unmark(self):
+        """Remove the mark."""
+        self._replace(None)
+
+    def _replace(self, mark):
         if self._mark:
             self.widget.remove(self._mark)
-            self._mark = None
-        if x is not None:
-            self._mark = ipyleaflet.CircleMarker(
-                location=(-y, x), radius=16, color=MARK, fill=False
-            )
-            self.widget.add(self._mark)
+        if mark:
+            self.widget.add(mark)
+        self._mark = mark
 
     def _interacted(self, **event):
         if event.get("type") == "click":
