@@ -14,8 +14,8 @@ IDLE = 600
 """Seconds after which the kernel of a visitor who has left ends, and with it all uploads."""
 
 
-def command(port, token, ip="127.0.0.1"):
-    """Write the command that starts the server.
+def settings(port, token, ip="127.0.0.1"):
+    """Write the settings of the server, as of the command `voila`.
 
     Parameters
     ----------
@@ -30,11 +30,13 @@ def command(port, token, ip="127.0.0.1"):
     list of str
     """
     return [
-        *(sys.executable, "-m", "voila", str(ROOT / "notebooks" / "try_it.ipynb")),
-        *("--no-browser", f"--Voila.ip={ip}", f"--port={port}", f"--token={token}"),
+        *(str(ROOT / "notebooks" / "try_it.ipynb"), "--no-browser"),
+        *(f"--Voila.ip={ip}", f"--port={port}", "--Voila.port_retries=0", f"--token={token}"),
         "--template=nuclei",  # in tools/page
-        # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
-        *("--preheat_kernel=True", "--pool_size=1"),
+        # Two kernels that have run the notebook wait for visitors: who comes soon after another one
+        # finds the second. Each visitor gets a kernel alone. The next one is started once the page
+        # of the visitor before is likely to be there, because both need the processor.
+        *("--preheat_kernel=True", "--pool_size=2", "--VoilaKernelManager.fill_delay=5"),
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_interval=60",
     ]
@@ -56,15 +58,44 @@ def main(arguments=None):
         )
         return 1
     token = secrets.token_urlsafe(24)
-    print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
-    environment = {
-        **os.environ,
+    os.environ |= {
         VARIABLE: options.slides and str(Path(options.slides).expanduser().resolve()),
         "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
         "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
     }
-    # In place of this process, so that whoever ends it ends the server.
-    os.execve(sys.executable, command(options.port, token, options.ip), environment)
+    print("Getting the page ready ...", flush=True)
+    _serve(
+        settings(options.port, token, options.ip),
+        f"http://{options.ip}:{options.port}/?token={token}",
+    )
+    return 0
+
+
+def _serve(arguments, address):
+    """Run the server until it is ended."""
+    from tornado.ioloop import PeriodicCallback
+    from voila.app import Voila
+
+    class Server(Voila):
+        """Prints the address once the page can be opened, not before."""
+
+        calm = 0
+
+        def listen(self):
+            self.watch = PeriodicCallback(self.look, 100)
+            self.watch.start()
+            super().listen()
+
+        def look(self):
+            # Between two cells of the notebook a kernel is idle too, for a moment.
+            kernels = map(self.kernel_manager.get_kernel, self.kernel_manager.list_kernel_ids())
+            states = {kernel.execution_state for kernel in kernels}
+            self.calm = self.calm + 1 if states == {"idle"} else 0
+            if self.calm == 10:
+                self.watch.stop()
+                print(f"Open {address}", flush=True)
+
+    Server.launch_instance(arguments)
 
 
 def _first(folder, variable):
