@@ -63,6 +63,8 @@ class OpenVINOEngine:
             options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
             if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(threads):
                 options["INFERENCE_NUM_THREADS"] = int(threads)
+                # Else each of several processes ties its threads to the same first cores.
+                options["ENABLE_CPU_PINNING"] = False
             model = self._model.clone()
             model.reshape(list(shape))
             compiled = self._core.compile_model(model, "CPU", options)
