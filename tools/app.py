@@ -5,6 +5,7 @@ import importlib.util
 import os
 import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +83,7 @@ def _serve(arguments, address):
         calm = 0
 
         def listen(self):
+            _spare_waiting(self.kernel_manager)
             self.watch = PeriodicCallback(self.look, 100)
             self.watch.start()
             super().listen()
@@ -96,6 +98,21 @@ def _serve(arguments, address):
                 print(f"Open {address}", flush=True)
 
     Server.launch_instance(arguments)
+
+
+def _spare_waiting(manager):
+    """Keep the kernels that wait for visitors, which Jupyter would end for being idle."""
+    end_if_idle = manager.cull_kernel_if_idle
+
+    async def end_if_left(number):
+        tasks = [task for pool in manager._pools.values() for task in pool if task.done()]
+        if any(task.result()["kernel_id"] == number for task in tasks):
+            # A visitor who gets it has `IDLE` seconds to connect.
+            manager.get_kernel(number).last_activity = datetime.now(UTC)
+        else:
+            await end_if_idle(number)
+
+    manager.cull_kernel_if_idle = end_if_left
 
 
 def _first(folder, variable):
