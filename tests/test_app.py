@@ -1,7 +1,6 @@
 """The page in a real browser: what visitors do, with mouse and keyboard, and where it listens."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
