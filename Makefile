@@ -37,7 +37,6 @@ run: setup ## execute every notebook; copies, graphs and a results table go to r
 	@$(NOTEBOOKS) run
 
 app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866] [SLIDES=folder]
-	@$(VENV_PYTHON) -m pip install --quiet -r requirements-app.txt
 	@$(VENV_PYTHON) tools/app.py --port $(PORT) $(if $(SLIDES),--slides "$(SLIDES)")
 
 # On the CPU: several tests at once would each ask for all the memory of a card. One thread for each
@@ -87,7 +86,7 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 		.venv-$*/bin/python -m pytest -m "not tensorflow"
 
 # The stamp is written last: an install that was interrupted starts over, from an empty folder.
-.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt
+.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
 	$(new-environment)
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
@@ -103,7 +102,7 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 
 .venv-jax/installed: EXTRA = "$(JAX)"
 .venv-torch/installed: EXTRA = "$(TORCH)" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-.venv-%/installed: requirements.txt requirements-dev.txt requirements-export.txt
+.venv-%/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
 	$(new-environment)
 	@grep -v '^tensorflow' requirements.txt > $(@D)/requirements.txt
 	$(@D)/bin/python -m pip install -r $(@D)/requirements.txt -r requirements-dev.txt $(EXTRA)

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 from .. import modelfiles
 from ..images.resolution import MPP, PLAUSIBLE
 from . import picture
+from .access import Access
 from .work import EXAMPLES
 
 SCORES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
@@ -71,7 +72,7 @@ class Controls:
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
         both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
-        page = widgets.VBox([widgets.HTML(STYLE), both, self.save, self.links])
+        page = widgets.VBox([widgets.HTML(STYLE), Access(), both, self.save, self.links])
         page.add_class("nuclei-page")
         return page
 
