@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import SlideError
 from . import export, ome_zarr
 
 
@@ -55,7 +55,7 @@ def read_report(path, settings):
 
     Raises
     ------
-    InputError
+    SlideError
         If the file is no report, or of a run with other settings.
     """
     if not path.exists():
@@ -68,17 +68,17 @@ def read_report(path, settings):
         if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is not the report of a slide: remove it.") from None
+        raise SlideError(f"{path} is not the report of a slide: remove it.") from None
     check_settings(path, before, settings)
     return report
 
 
 def check_settings(path, before, settings):
-    """Raise an InputError if a file is from a run with other settings."""
+    """Raise a SlideError if a file is from a run with other settings."""
     before = {"measures": "basic", **before}  # the only choice in earlier releases
     for name, value in settings.items():
         if before.get(name) != value:
-            raise InputError(
+            raise SlideError(
                 f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
                 "another folder for --out, or remove the results of that run."
             )
