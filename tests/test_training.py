@@ -242,7 +242,7 @@ def test_history_has_a_row_an_epoch(uninterrupted):
     columns = ["epoch", "seconds", "dice", "loss", "val_dice", "val_loss"]
     assert sorted(checkpoint.history[0]) == sorted(columns)
     names = sorted(path.name for path in checkpoint.folder.iterdir())
-    assert names == ["best.weights.h5", "history.csv", "state.weights.h5"]
+    assert names == ["best.weights.h5", "history.csv", "lock", "state.weights.h5"]
 
 
 def test_the_best_weights_are_those_that_were_validated(uninterrupted, data):

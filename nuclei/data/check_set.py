@@ -3,7 +3,8 @@
 from itertools import combinations
 
 import numpy as np
-from tqdm import tqdm
+
+from . import overlap
 
 AREA = 412
 """Pixels of a nucleus at 0.25 um per pixel: the median over the images of MoNuSeg."""
@@ -14,9 +15,6 @@ to 832, those of its splits from 380 to 490."""
 
 DRIFT = 0.5
 """From this common shift on, in pixels, it is said."""
-
-MOST_PAIRS = 20_000
-"""Up to so many pairs of images are searched for shared parts; 560 pairs take three seconds."""
 
 
 def compare(rows, progress=True):
@@ -58,19 +56,12 @@ def _patients(rows):
 def _shared(rows, progress):
     """Tissue on both sides of a split, and a word if not all pairs were searched."""
     pairs = [(one, two) for one, two in combinations(rows, 2) if one.split != two.split]
-    warnings, search = [], len(pairs) <= MOST_PAIRS
-    for one, two in tqdm(pairs, "Comparing", unit="pair", disable=not progress, delay=2):
-        if one.reduced.is_same(two.reduced):
-            what = "are the same image"
-        elif search and one.reduced.shares(two.reduced):
-            what = "share a part"
-        else:
-            continue
-        warnings.append(
-            f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores are too "
-            "high: remove one, or give both the same patient or split in samples.csv."
-        )
-    if search:
+    warnings = [
+        f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores would be too "
+        "high and a training stops: remove one, or give both one split in samples.csv."
+        for one, two, what in overlap.search(pairs, progress)
+    ]
+    if len(pairs) <= overlap.MOST_PAIRS:
         return warnings, []
     return warnings, [
         f"{len(pairs):,} pairs of images are too many to search for shared parts: only copies of "
