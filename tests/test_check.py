@@ -129,7 +129,7 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
         r"masks/classes.png has 4 greys or colours and not two",
         r"empty has no nucleus: annotate",
         r"images/empty.png has 1 um per pixel, where a nucleus is a few pixels wide: use a scan",
-        r"copy \(val\) and good \(train\) are the same image, so that scores are too high",
+        r"copy \(val\) and good \(train\) are the same image, so that scores would be too high",
         r"good \(train\) and part \(test\) share a part",
         r"copy \(val\) and part \(test\) share",
     ]

@@ -87,6 +87,7 @@ class SlideRun(_Run):
 
     name, has_workers = "slide", True
     workers_of = (1, 2)
+    engine = "openvino"
 
     def prepare(self, folder):
         self.model, self.slide = tiny_model(folder), folder / "slide.tif"
@@ -95,7 +96,7 @@ class SlideRun(_Run):
         write_pyramid(self.slide, np.tile(image, (2, 2, 1))[:1500, :1400])
 
     def command(self, out, rng):
-        words = ["predict", self.model, self.slide, "--out", out, "--engine", "openvino"]
+        words = ["predict", self.model, self.slide, "--out", out, "--engine", self.engine]
         words += ["--workers", rng.choice(self.workers_of)]
         return "nuclei.__main__", [str(word) for word in words]
 

@@ -117,7 +117,7 @@ def write(samples, folder, size=SIZE, stride=STRIDE, progress=True):
 def read(folder):
     """Read the patches that `write` has written.
 
-    Names, counts and sizes are checked; the pixels are not compared with the images.
+    Names, counts and sizes are checked; `read_or_cut` also compares the pixels.
 
     Parameters
     ----------
