@@ -450,6 +450,17 @@ class TestTrouble:
         predict_slide.predict("red", slide, tmp_path / "out")
         assert_same(results(tmp_path / "out"), undisturbed)
 
+    def test_a_process_that_ends_while_it_is_started_is_said(self, monkeypatch):
+        def failed(*_, **__):
+            raise RuntimeError("Nanny failed to start.")
+
+        monkeypatch.setattr("distributed.LocalCluster", failed)
+        with (
+            pytest.raises(InputError, match="One of 2 processes ended while it was started"),
+            dask_cluster.connect(workers=2),
+        ):
+            pass
+
     def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
         red.ends_at = 3
         with pytest.raises(InputError, match="disk is full"):

@@ -36,7 +36,7 @@ FORKED = 0.8
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(torture_runs.PRELOAD)
 
-PATIENCE = 90
+PATIENCE = 400
 """Seconds in which a run has to end after a signal, or at all once it is left alone."""
 
 
@@ -148,6 +148,7 @@ class Killer:
         if code or left:
             raise RuntimeError(f"The undisturbed {run.name} failed:\n{first.output()[-3000:]}")
         self.seconds, self.expected = time.monotonic() - started, run.result(out)
+        print(f"{run.name}: undisturbed in {self.seconds:.1f} s", file=sys.stderr, flush=True)
 
     def _start(self, out):
         forked = self.rng.random() < FORKED

@@ -86,7 +86,7 @@ class SlideRun(_Run):
     """`predict` of a slide of 4 tiles, by a tiny network, with one or two workers."""
 
     name, has_workers = "slide", True
-    workers_of = (1, 2)
+    workers_of = (1, 1, 2)
     engine = "openvino"
 
     def prepare(self, folder):
@@ -133,7 +133,7 @@ class SlideRun(_Run):
 
 
 class TrainingRun(_Run):
-    """A training of 6 epochs of a tiny network, with `Checkpoint`."""
+    """A training of 5 epochs of a tiny network, with `Checkpoint`."""
 
     name = "training"
 

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from . import overlap
+from . import overlap, splits
 
 AREA = 412
 """Pixels of a nucleus at 0.25 um per pixel: the median over the images of MoNuSeg."""
@@ -33,22 +33,23 @@ def compare(rows, progress=True):
         Sentences: `problems`, `warnings` and `notes`.
     """
     shared, left_out = _shared(rows, progress)
+    held = [splits.misplaced(row.name, row.split, row.patient, row.reduced) for row in rows]
     return {
-        "problems": _patients(rows),
-        "warnings": shared + _sizes(rows),
+        "problems": _patients(rows) + list(filter(None, held)) + shared,
+        "warnings": _sizes(rows),
         "notes": left_out + _drift(rows) + _without_labels(rows),
     }
 
 
 def _patients(rows):
     """Patients on both sides of a split."""
-    splits = {}
+    places = {}
     for row in rows:
-        splits.setdefault(row.patient, []).append(row.split)
+        places.setdefault(row.patient, []).append(row.split)
     return [
         f"Patient {patient} is in {' and in '.join(dict.fromkeys(found))}: keep all images of a "
         "patient in one split."
-        for patient, found in splits.items()
+        for patient, found in places.items()
         if len(set(found)) > 1
     ]
 
@@ -56,14 +57,14 @@ def _patients(rows):
 def _shared(rows, progress):
     """Tissue on both sides of a split, and a word if not all pairs were searched."""
     pairs = [(one, two) for one, two in combinations(rows, 2) if one.split != two.split]
-    warnings = [
+    problems = [
         f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores would be too "
-        "high and a training stops: remove one, or give both one split in samples.csv."
+        "high: remove one, or give both one split in samples.csv."
         for one, two, what in overlap.search(pairs, progress)
     ]
     if len(pairs) <= overlap.MOST_PAIRS:
-        return warnings, []
-    return warnings, [
+        return problems, []
+    return problems, [
         f"{len(pairs):,} pairs of images are too many to search for shared parts: only copies of "
         "whole images were looked for."
     ]

@@ -12,7 +12,7 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels, read_mpp
 from ..images.resolution import predicted_at
-from . import folder, monuseg, monuseg_files, overlap, signatures, splits
+from . import folder, monuseg, monuseg_files, overlap, splits
 from .dataset import Sample, crop, read_sample, refuse_shared_patients, scale
 
 
@@ -137,13 +137,8 @@ def _refuse_leaks(read):
     """Raise an InputError if something is trained on, or chosen on, that is for later splits."""
     for one in read:
         entry = one.entry
-        shown = monuseg.patient_in(signatures.identify(one.reduced) or entry.image.stem)
-        held = monuseg.split_of(shown) or monuseg.split_of(entry.patient)
-        if held and splits.NAMES.index(entry.split) < splits.NAMES.index(held):
-            raise InputError(
-                f"{entry.image} is of {shown or entry.patient}, a {held} patient of MoNuSeg, and is "
-                f"in {entry.split} here: remove it, or move it to {held}."
-            )
+        if said := splits.misplaced(entry.image, entry.split, entry.patient, one.reduced):
+            raise InputError(said)
     pairs = [
         (one, two)
         for one, two in combinations(read, 2)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
-from . import monuseg
+from . import monuseg, signatures
 
 NAMES = ("train", "val", "test")
 SHARE = 0.2
@@ -55,6 +55,35 @@ def complete(entries, seed=SEED):
     else:
         drawn, sentence = _draw(pool, names, seed)
     return rest + drawn, [sentence, *(_listed(drawn, name) for name in names)]
+
+
+def misplaced(image, split, patient, reduced):
+    """Say that an image would be trained on, or chosen on, that MoNuSeg holds out for later.
+
+    Parameters
+    ----------
+    image : str or Path
+        Its name or file.
+    split : {"train", "val", "test"}
+        Where it is.
+    patient : str or None
+    reduced : overlap.Reduced
+        Of the whole image, by which it is known under any name.
+
+    Returns
+    -------
+    str or None
+        A sentence, if the image or another one of its patient is held out.
+    """
+    name = signatures.identify(reduced) or f"{patient} {image}"
+    shown = monuseg.patient_in(name)
+    home = monuseg.split_of(shown)
+    if home is None or split not in NAMES or NAMES.index(split) >= NAMES.index(home):
+        return None
+    return (
+        f"{image} is of {shown}, a {home} patient of MoNuSeg, and is in {split} here: remove it, or "
+        f"move it to {home}."
+    )
 
 
 def _held_out(entry):
