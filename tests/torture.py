@@ -217,7 +217,7 @@ def kill(name, count, seed, folder):
     """Kill a run `count` times; return a row of the table, and the findings."""
     started, killer, number = time.monotonic(), Killer(RUNS[name], folder / name, seed), 0
     while (done := killer.killed.total()) < count:
-        killer.episode(number, min(killer.rng.randint(1, 5), count - done))
+        killer.episode(number, min(killer.rng.randint(2, 8), count - done))
         number += 1
         print(f"{name}: {killer.killed.total()} of {count} kills", file=sys.stderr, flush=True)
     kinds = Counter()

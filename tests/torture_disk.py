@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from slide_files import replaced
 from torture_runs import RUNS, SlideRun, difference
 
 
@@ -53,7 +54,8 @@ class Trouble:
         """Wait until a file of this pattern is there."""
         until = time.monotonic() + 60
         while not any(out.glob(pattern)) and time.monotonic() < until:
-            assert started.code() is None, started.output()[-1000:]
+            if started.code() is not None:
+                return
             time.sleep(0.002)
 
 
@@ -97,8 +99,8 @@ def gone(trouble):
     out = trouble.folder / "gone"
     for attempt in range(3):
         started = trouble.start(out)
-        trouble.begun(out, started, "**/.*-*")
-        time.sleep(0.1 * attempt)
+        trouble.begun(out, started, "*")
+        time.sleep(attempt)
         moved = trouble.folder / f"moved{attempt}"
         os.rename(out, moved)
         code, last = trouble.end(started)
@@ -136,7 +138,7 @@ def another_slide(trouble):
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     true = slide.read_bytes()
-    slide.write_bytes(true[: len(true) // 4] + true[len(true) // 4 :][::-1])
+    slide.write_bytes(replaced(true))
     trouble.refused(*trouble.go(out), "another slide")
     slide.write_bytes(true)
     trouble.completes(out)

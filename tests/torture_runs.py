@@ -133,7 +133,7 @@ class SlideRun(_Run):
 
 
 class TrainingRun(_Run):
-    """A training of 5 epochs of a tiny network, with `Checkpoint`."""
+    """A training of 4 epochs of a tiny network, with `Checkpoint`."""
 
     name = "training"
 

@@ -105,8 +105,9 @@ def check_settings(path, before, settings):
     """Raise an InputError if a file is from a run with other settings, or of another slide."""
     before = {"measures": "basic", **before}  # the only choice in earlier releases
     settings = dict(settings)
-    now = settings.pop("content")
-    parts = before.get("content", now)  # lacking in earlier releases
+    now, parts = settings.pop("content", ()), before.get("content")
+    if not isinstance(parts, list):  # it is lacking in earlier releases
+        parts = now
     if sum(one != other for one, other in zip(parts, now, strict=False)) > REPAIRED:
         raise InputError(
             f"{path} is from a run with another slide of this name and size: use another folder "
