@@ -142,16 +142,19 @@ class Killer:
         self.killed, self.findings, self.completed = Counter(), [], 0
         folder.mkdir(parents=True, exist_ok=True)
         run.prepare(folder)
+        imported = FORKS.Process(target=int)  # the first one waits for the imports of all
+        imported.start()
+        imported.join()
         out, started = folder / "undisturbed", time.monotonic()
-        first = self._start(out)
+        first = self._start(out, forked=True)
         code, left = first.wait()
         if code or left:
             raise RuntimeError(f"The undisturbed {run.name} failed:\n{first.output()[-3000:]}")
         self.seconds, self.expected = time.monotonic() - started, run.result(out)
         print(f"{run.name}: undisturbed in {self.seconds:.1f} s", file=sys.stderr, flush=True)
 
-    def _start(self, out):
-        forked = self.rng.random() < FORKED
+    def _start(self, out, forked=None):
+        forked = forked or self.rng.random() < FORKED
         command = self.run.command(out, self.rng)
         return Started(*command, self.folder, self.run.environment, forked)
 
