@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from .atomic import atomic_write, expand
+from .data import seen
 from .errors import InputError
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
 from .modelfiles.safe import read_json
@@ -124,7 +125,7 @@ def trained(config, path):
     return model
 
 
-def start_from(network, name):
+def start_from(network, name, splits=None):
     """Copy the weights of a trained model into a network; of the last layer only if they fit.
 
     Parameters
@@ -133,12 +134,17 @@ def start_from(network, name):
         A network of the same architecture and width; its number of output channels may differ.
     name : str or Path
         As for `load`.
+    splits : dict of str to list of Sample, optional
+        The data of the new training, to make sure that the model has not seen its "val" or "test".
 
     Raises
     ------
     InputError
-        If there is no such model, or its layers do not fit those of the network.
+        If there is no such model, its layers do not fit those of the network, or it was trained on
+        an image or a patient that is held out now.
     """
+    if splits:
+        seen.refuse(name, seen.read(find(name)), splits)
     pairs = list(zip(network.layers, load(name).layers, strict=False))
     try:
         # With another number of channels the last layer stays random.

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas
 import numpy as np
@@ -21,7 +22,8 @@ from objects_reference import share_matched
 from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
-from slide_files import aperio, dicom_slide, leica, painted, tissue
+from slide_files import aperio, dicom_slide, leica, painted, replaced, tissue
+from sockets import listening
 
 from nuclei import ROOT, modelfiles, modelzoo, networks
 from nuclei.__main__ import main
@@ -432,6 +434,57 @@ class TestTrouble:
         assert red.calls == len(report.problems)
         assert_same(results(tmp_path / "out"), undisturbed)
 
+    def test_a_slide_that_is_replaced_by_one_of_its_size_is_not_mixed(
+        self, undisturbed, red, slide, tmp_path
+    ):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        red.calls, red.ends_at = 0, None
+        true = slide.read_bytes()
+        slide.write_bytes(replaced(true))
+        for out in ("out", "undisturbed"):
+            with pytest.raises(InputError, match="with another slide of this name and size: use"):
+                predict_slide.predict("red", slide, tmp_path / out)
+        slide.write_bytes(true)
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_a_process_that_ends_while_it_is_started_is_said(self, monkeypatch):
+        def failed(*_, **__):
+            raise RuntimeError("Nanny failed to start.")
+
+        monkeypatch.setattr("distributed.LocalCluster", failed)
+        with (
+            pytest.raises(InputError, match="One of 2 processes ended while it was started"),
+            dask_cluster.connect(workers=2),
+        ):
+            pass
+
+    def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        (tmp_path / "out/slide.zarr/0/0.0123.partial").touch()
+        red.calls, red.ends_at = 0, None
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert not list((tmp_path / "out").rglob("*.partial"))
+
+    def test_chunks_without_nuclei_are_written_whichever_thread_opens_the_array(
+        self, undisturbed, tmp_path, monkeypatch
+    ):
+        """The setting of Zarr is one for all threads, and each puts back what it found."""
+        store, opened = tmp_path / "undisturbed" / "slide.zarr", zarr.open_array
+
+        def slow(path, **options):
+            time.sleep(0.05 if path.endswith("0") else 0.15)
+            return opened(path, **options)
+
+        monkeypatch.setattr(zarr, "open_array", slow)
+        with ThreadPoolExecutor(2) as pool:
+            arrays = pool.map(ome_zarr.open_array, [f"{store}/0", f"{store}/1"])
+        assert all(array._async_array._config.write_empty_chunks for array in arrays)
+
     def test_two_runs_into_one_folder_exclude_each_other(self, red, slide, tmp_path):
         with (
             locked(tmp_path / "out" / "slide.lock", "a slide"),
@@ -532,7 +585,9 @@ class TestProcesses:
         path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
         # Kernels of the notebooks run at this level, which does not silence TensorFlow.
         first = command(small, path, "--out", tmp_path / "out", TF_CPP_MIN_LOG_LEVEL="2")
+        sockets = set()
         for _ in range(600):
+            sockets |= listening(first.pid)
             if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
                 break
             time.sleep(0.05)
@@ -541,6 +596,11 @@ class TestProcesses:
         assert not (tmp_path / "out" / "slide.json").exists()
         # On to the end with two processes, which changes nothing either.
         second = command(small, path, "--out", tmp_path / "out", "--workers", 2)
+        while second.poll() is None:
+            sockets |= listening(second.pid)
+            time.sleep(0.2)
+        # Nothing listens beyond this computer: neither dashboard, nor scheduler, nor workers.
+        assert len(sockets) >= 6 and {address for address, _ in sockets} == {"127.0.0.1"}
         output, progress = second.communicate()
         assert second.returncode == 0, progress
         assert "absl" not in progress  # nor do the processes that it starts speak
@@ -556,13 +616,22 @@ class TestProcesses:
 @pytest.mark.tensorflow
 class TestScheduler:
     def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+        """Over TLS, which has all parts of a plain connection, and certificates."""
+        if not shutil.which("openssl"):
+            pytest.skip("the command openssl, which makes certificates, is not installed")
+        subprocess.run([ROOT / "deploy" / "tls.sh", tmp_path / "tls"], check=True)
         path = write_pyramid(tmp_path / "slide.tif", tissue()[0])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         done = subprocess.run(
             [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
-            env={**os.environ, "PORT": port},
+            env={
+                **os.environ,
+                "PORT": port,
+                "PROTOCOL": "tls",
+                "DASK_CONFIG": str(tmp_path / "tls" / "tls.yaml"),
+            },
             capture_output=True,
             text=True,
             timeout=120,
@@ -576,6 +645,10 @@ class TestScheduler:
         monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
         with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
             predict_slide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+    def test_tls_without_certificates_is_said(self, red, slide, tmp_path):
+        with pytest.raises(InputError, match=r"No Dask .* tls://127.0.0.1:9 .* see deploy/README"):
+            predict_slide.predict("red", slide, tmp_path / "out", scheduler="tls://127.0.0.1:9")
 
 
 @pytest.mark.tensorflow

@@ -52,6 +52,7 @@ ALL = [
         "requirements-quantize.txt",
         "requirements-app.txt",
         "requirements-napari.txt",
+        "requirements-supply.txt",
     )
     for requirement in requirements(name)
 ]
@@ -146,6 +147,8 @@ def test_whatever_is_imported_is_required():
     exporting = {one.name for one in requirements("requirements-export.txt")}
     more["formats.py"] = exporting
     more["bioimage.py"] = exporting | {"onnx", "pydantic"}
+    more["app.py"] = {one.name for one in requirements("requirements-app.txt")} | {"tornado"}
+    more["browser.py"] = {one.name for one in requirements("requirements-dev.txt")} | {"psutil"}
     unknown = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path, source in sources()
@@ -165,8 +168,8 @@ FAKES = {
     "uname": "echo $SYSTEM",
     "nvidia-smi": "echo NVIDIA-SMI 570.86; exit $CARD",
 }
-CPU = "-r requirements.txt -r requirements-dev.txt"
-GPU = "-r requirements-gpu.txt"
+CPU = "-r requirements.txt -r requirements-dev.txt -c requirements.lock"
+GPU = "-r requirements-gpu.txt -c requirements.lock"
 
 
 @pytest.fixture
@@ -177,7 +180,7 @@ def setup(tmp_path, monkeypatch):
     """
     if not (shutil.which("make") and shutil.which("timeout")):
         pytest.skip("make or timeout is not installed")
-    for path in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+    for path in (ROOT / "Makefile", *ROOT.glob("requirements*")):
         shutil.copy2(path, tmp_path)
     for name, commands in FAKES.items():
         program = tmp_path / "fakes" / name
@@ -261,7 +264,10 @@ def test_ci_calls_targets_of_make_on_a_python_that_is_supported():
     targets = set(re.findall("^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name, job in jobs.items():
         steps = job["steps"]
-        assert [step["run"] for step in steps if "run" in step] == [f"make {name}"]
+        runs = [step["run"].partition("  #")[0] for step in steps if "run" in step]
+        assert runs.pop() == f"make {name}"
+        browser = ["make setup", ".venv/bin/playwright install --with-deps chromium"]
+        assert runs == (browser if name == "test" else [])
         assert name in targets and job["timeout-minutes"] <= 60
         assert all(re.search("@v[0-9]+$", step["uses"]) for step in steps if "uses" in step)
     assert jobs.keys() == {"test", "lint"}
