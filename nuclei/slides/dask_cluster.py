@@ -187,8 +187,8 @@ def _import_package():
 def _share_memory():
     """Let new threads use the memory that those of earlier slides have freed.
 
-    The C library of Linux gives threads memory in up to eight parts for each core, and keeps what is
-    freed in each. Every slide has new threads, so that a command with many slides would grow.
+    The C library of Linux gives threads memory in up to eight parts for each core, and keeps what
+    is freed in each. Every slide has new threads, so that a command with many slides would grow.
     """
     arena_max = -8  # M_ARENA_MAX in malloc.h
     with suppress(OSError, AttributeError, TypeError):  # other systems have no such parts
