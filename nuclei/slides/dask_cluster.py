@@ -1,11 +1,10 @@
 """Dask workers: in this process, in several processes, or on an existing cluster."""
 
-import ctypes
 import importlib
 import logging
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -146,7 +145,6 @@ def _result(future):
 def _local_cluster(distributed, workers):
     options = {"dashboard_address": "127.0.0.1:8787", "memory_limit": 0}
     if workers == 1:
-        _share_memory()
         # Even a worker that is a thread has a page of its own, by default for all the network.
         options |= {"worker_dashboard_address": "127.0.0.1:0", "processes": False}
         return distributed.LocalCluster(1, threads_per_worker=3, **options)
@@ -182,14 +180,3 @@ def _check_workers(client, scheduler):
 
 def _import_package():
     importlib.import_module("nuclei.slides.find")
-
-
-def _share_memory():
-    """Let new threads use the memory that those of earlier slides have freed.
-
-    The C library of Linux gives threads memory in up to eight parts for each core, and keeps what
-    is freed in each. Every slide has new threads, so that a command with many slides would grow.
-    """
-    arena_max = -8  # M_ARENA_MAX in malloc.h
-    with suppress(OSError, AttributeError, TypeError):  # other systems have no such parts
-        ctypes.CDLL(None).mallopt(arena_max, 2)
