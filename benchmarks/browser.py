@@ -2,8 +2,8 @@
 
     python benchmarks/browser.py
 
-It needs requirements-dev.txt and Chromium. Server and browser run on this machine, so other programs
-that run on it prolong the seconds.
+It needs requirements-dev.txt and Chromium. Server and browser run on this machine, so other
+programs on it prolong the seconds.
 """
 
 import shutil
