@@ -147,7 +147,6 @@ def test_whatever_is_imported_is_required():
     more["formats.py"] = exporting
     more["bioimage.py"] = exporting | {"onnx", "pydantic"}
     more["app.py"] = {one.name for one in requirements("requirements-app.txt")} | {"tornado"}
-    more["upload.py"] = {"traitlets"}  # of anywidget and ipywidgets
     more["browser.py"] = {one.name for one in requirements("requirements-dev.txt")} | {"psutil"}
     unknown = {
         f"{path.relative_to(ROOT)} imports {module}"
