@@ -7,6 +7,7 @@ PORT ?= 8866
 SLIDES ?=
 COUNT ?= 2000
 SEED ?= 0
+LOCK ?= requirements.lock
 JAX ?= jax[cpu]>=0.7,<0.13
 TORCH ?= torch>=2.6,<3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -24,8 +25,13 @@ CUDA = $(if $(filter 0 1,$(GPU)),$(filter 1,$(GPU)),$(shell \
 export PYTHONPATH := $(CURDIR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Exact versions, as constraints: what is installed is said by requirements*.txt. `make LOCK= setup`
+# takes the newest versions within their ranges instead.
+LOCKED = $(if $(LOCK),-c $(LOCK))
+
 .DEFAULT_GOAL = help
-.PHONY: help setup run app test notebooks train quantize measure results lint fuzz test-backends benchmark clean
+.PHONY: help setup run app test notebooks train quantize measure results lint fuzz torture \
+	test-backends benchmark lock audit licences clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -71,13 +77,31 @@ lint: setup ## check code, format and notebooks
 fuzz: setup ## damage files in thousands of ways and read them: make fuzz [COUNT=2000] [SEED=0]
 	@CUDA_VISIBLE_DEVICES= $(VENV_PYTHON) tests/fuzz.py --count $(COUNT) --seed $(SEED)
 
+torture: setup ## kill runs and break their disks, and see whether they end as undisturbed: make torture [SEED=0]
+	@CUDA_VISIBLE_DEVICES= $(VENV_PYTHON) tests/torture.py --seed $(SEED)
+
 test-backends: $(BACKENDS:%=test-%) ## run the tests under JAX and under PyTorch, on the CPU
 
 benchmark: setup ## time the steps whose speed matters
 	@for script in benchmarks/*.py; do $(VENV_PYTHON) "$$script" || exit 1; done
 
+lock: .venv-supply/installed ## write requirements.lock anew: the newest versions that fit together
+	@.venv-supply/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--strip-extras --no-annotate --no-emit-package nuclei --custom-compile-command 'make lock' \
+		requirements.txt requirements-dev.txt --output-file requirements.lock
+
+# The versions are exact, so nothing has to be installed or resolved. A package that the index does
+# not answer for is an error.
+audit: .venv-supply/installed ## look for known vulnerabilities in requirements.lock; needs the network
+	@.venv-supply/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		-r requirements.lock || { echo 'The audit failed: it found a vulnerability, or could not ask' \
+		'PyPI for each package, for which it needs the network.' >&2; exit 1; }
+
+licences: setup ## write docs/licences.md from the metadata of the installed packages
+	@$(VENV_PYTHON) tools/licences.py
+
 clean: ## remove environments, runs/ and caches; data/, models/ and Graphs/ stay
-	rm -rf .venv $(BACKENDS:%=.venv-%) runs *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-supply $(BACKENDS:%=.venv-%) runs *.egg-info .pytest_cache .ruff_cache
 	find nuclei notebooks tests tools benchmarks experiments -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: $(BACKENDS:%=test-%)
@@ -86,18 +110,24 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 		.venv-$*/bin/python -m pytest -m "not tensorflow"
 
 # The stamp is written last: an install that was interrupted starts over, from an empty folder.
-.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
+.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt \
+		$(LOCK)
 	$(new-environment)
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
-	.venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt
+	.venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt $(LOCKED)
 	@touch $@
 
 # A stamp of its own: a card that comes later gets its libraries without a new .venv, and a new .venv
 # starts without it. As a prerequisite of `setup` it would make even `make help` ask for a card.
-.venv/installed-gpu: requirements-gpu.txt
+.venv/installed-gpu: requirements-gpu.txt $(LOCK)
 	@echo 'TensorFlow gets the CUDA libraries that an NVIDIA card needs, 2.8 GB: GPU=0 prevents it.'
-	.venv/bin/python -m pip install -r requirements-gpu.txt
+	.venv/bin/python -m pip install -r requirements-gpu.txt $(LOCKED)
+	@touch $@
+
+.venv-supply/installed: requirements-supply.txt
+	$(new-environment)
+	@$(@D)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 .venv-jax/installed: EXTRA = "$(JAX)"

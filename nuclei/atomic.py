@@ -3,10 +3,13 @@
 import errno
 import glob
 import os
+import platform
 import shutil
 import tempfile
+import threading
 import time
 import uuid
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -65,15 +68,46 @@ def atomic_write(path):
     """
     path = expand(path)
     # Only the end of a long name, because file systems allow 255 bytes and a letter has up to four.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name[-60:]}")
+    owner = f"{_MACHINE}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    temporary = path.with_name(f".{owner}-{path.name[-50:]}")
     try:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_drafts(path.parent)
             yield temporary
             os.replace(temporary, path)
     finally:
         with suppress(OSError):  # the temporary file may not exist
             temporary.unlink()
+
+
+def _machine():
+    """A name for this machine, or the container in it: where a process number means the same."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # only Linux has such spaces
+        space = 0
+    return f"{zlib.crc32(f'{platform.node()} {space}'.encode()):08x}"
+
+
+_MACHINE, _SWEPT, _SWEEPING = _machine(), set(), threading.Lock()
+
+
+def _remove_drafts(folder):
+    """Remove what killed processes of this machine were writing; once in each folder."""
+    import psutil
+
+    with _SWEEPING:  # a thread may write only when no other one sweeps
+        here = os.path.abspath(folder)
+        if here in _SWEPT:
+            return
+        _SWEPT.add(here)
+        for draft in Path(here).glob(f".{_MACHINE}-*-????????-*"):
+            number = int(draft.name.split("-")[1])
+            # In a container that was started again, processes get the same numbers.
+            if number == os.getpid() or not psutil.pid_exists(number):
+                with suppress(OSError):
+                    draft.unlink()
 
 
 @contextmanager

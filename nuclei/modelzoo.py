@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 from .atomic import atomic_write, expand
+from .data import seen
 from .errors import InputError
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
+from .modelfiles.safe import read_json
 from .quiet import explain_backend
 
 with explain_backend():
@@ -123,7 +125,7 @@ def trained(config, path):
     return model
 
 
-def start_from(network, name):
+def start_from(network, name, splits=None):
     """Copy the weights of a trained model into a network; of the last layer only if they fit.
 
     Parameters
@@ -132,12 +134,17 @@ def start_from(network, name):
         A network of the same architecture and width; its number of output channels may differ.
     name : str or Path
         As for `load`.
+    splits : dict of str to list of Sample, optional
+        The data of the new training, to make sure that the model has not seen its "val" or "test".
 
     Raises
     ------
     InputError
-        If there is no such model, or its layers do not fit those of the network.
+        If there is no such model, its layers do not fit those of the network, or it was trained on
+        an image or a patient that is held out now.
     """
+    if splits:
+        seen.refuse(name, seen.read(find(name)), splits)
     pairs = list(zip(network.layers, load(name).layers, strict=False))
     try:
         # With another number of channels the last layer stays random.
@@ -214,12 +221,16 @@ def _write_json(path, content):
 
 
 def read_config(folder):
-    """Read `config.json`; an InputError if it does not name a known network."""
+    """Read `config.json`; an InputError if it is not a known network without further files."""
     path = expand(folder) / "config.json"
     try:
-        config = json.loads(path.read_bytes())
-        if config["network"] in NETWORKS and isinstance(config["arguments"], dict):
+        config = read_json(path)
+        known = config["network"] in NETWORKS and isinstance(config["arguments"], dict)
+        # Weights of an encoder would be another file, which need not be in this folder.
+        if known and not any(name.endswith("_weights") for name in config["arguments"]):
             return config
+    except InputError:
+        raise
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
     except OSError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import modelzoo
-from .data import loading
+from .data import loading, seen
 from .errors import InputError
 
 MONUSEG = "MoNuSeg"
@@ -106,7 +106,8 @@ def origin(start, config, otherwise="random"):
     Returns
     -------
     dict
-        `start`: in words; with `start`, also `start_data`: what it was trained on, the first first.
+        `start`: in words; with `start`, also `start_data`: what it was trained on, the first first,
+        and `start_seen`, as from `seen.read`.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def origin(start, config, otherwise="random"):
         data = [*metrics.get("start_data", []), metrics["data"]]
     except (InputError, KeyError):  # a training must not fail at its end for want of a record
         data = ["unknown data"]
-    return {"start": words, "start_data": data}
+    return {"start": words, "start_data": data, "start_seen": sorted(seen.read(folder))}
 
 
 def models_of(data=MONUSEG, root=modelzoo.MODELS):

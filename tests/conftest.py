@@ -54,7 +54,7 @@ def monuseg_folder():
 @pytest.fixture(scope="session")
 def tiny():
     """Five small images by TCGA name: folder, image, labels, and both as files of MoNuSeg."""
-    return {name: _tiny(seed, folder) for seed, (name, folder) in enumerate(FOLDERS.items())}
+    return {name: tiny_image(seed, folder) for seed, (name, folder) in enumerate(FOLDERS.items())}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def canonical(tmp_path, tiny):
 def unpacked(tmp_path, tiny):
     """`tiny` as the archives of the challenge unpack."""
     root = tmp_path / "unpacked"
-    for path, data in _published(tiny).items():
+    for path, data in published(tiny).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
     return root
@@ -84,7 +84,7 @@ def zipped(tmp_path, tiny):
     """`tiny` as the two archives of the challenge."""
     root = tmp_path / "zipped"
     root.mkdir()
-    for path, data in _published(tiny).items():
+    for path, data in published(tiny).items():
         with zipfile.ZipFile(root / f"{path.parts[0]}.zip", "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(path.as_posix(), data)
             # Archives packed on a Mac carry such companions, which are no images.
@@ -97,7 +97,7 @@ def _save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def _published(tiny):
+def published(tiny):
     training, test = Path("MoNuSeg 2018 Training Data"), Path("MoNuSegTestData")
     files = {}
     for name, one in tiny.items():
@@ -107,7 +107,7 @@ def _published(tiny):
     return files
 
 
-def _tiny(seed, folder):
+def tiny_image(seed, folder):
     generator = np.random.default_rng(seed)
     image = generator.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     labels = np.zeros((HEIGHT, WIDTH), np.int32)

@@ -153,6 +153,12 @@ def _item(content, open_end=False):
     return struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + content + end
 
 
+def replaced(slide):
+    """The bytes of another slide of the same size; its header stays."""
+    start, stop = len(slide) // 4, len(slide) * 3 // 5
+    return slide[:start] + slide[start:stop][::-1] + slide[stop:]
+
+
 def tissue(shape=(1300, 2300), seed=3):
     """Synthetic tissue on the left, crossing borders of tiles, and glass on the right and below.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sentences import is_one_sentence
 
-from nuclei import ROOT
+from nuclei import ROOT, atomic
 from nuclei.atomic import atomic_folder, atomic_write, expand, explain_write_errors, locked
 from nuclei.errors import InputError
 
@@ -73,6 +73,19 @@ class TestAtomicWrite:
             assert temporary.name.endswith(".weights.h5")
             temporary.write_text("all of it")
         assert path.read_text() == "all of it"
+
+    def test_what_killed_runs_of_this_machine_left_is_removed(self, tmp_path):
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        here, there = atomic._MACHINE, "00000000"
+        owners = (here, dead.pid), (here, os.getppid()), (there, dead.pid)
+        drafts = [tmp_path / f".{machine}-{pid}-01234567-b.txt" for machine, pid in owners]
+        for draft in drafts:
+            draft.write_text("half of")
+        with atomic_write(tmp_path / "a.txt") as temporary:
+            temporary.write_text("all of it")
+        left = {*tmp_path.iterdir()}
+        assert left == {tmp_path / "a.txt", *drafts[1:]}  # alive, or of another machine
 
     def test_a_tilde_stands_for_the_home_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from nuclei.atomic import locked
 from nuclei.data import download, monuseg
 from nuclei.errors import InputError
 
@@ -121,6 +122,21 @@ def test_a_transfer_that_breaks_off_leaves_no_half_archive(fetch, server):
     fetch()
     assert server.requests == ["test"]
     assert len(monuseg.load("test", fetch.folder)) == 1
+
+
+def test_two_downloads_into_one_place_exclude_each_other(fetch, server):
+    with locked(fetch.partial / "lock", "it"), pytest.raises(InputError, match="Another run is"):
+        fetch()
+    assert not server.requests
+    assert fetch().is_dir()
+
+
+def test_what_a_run_left_that_was_killed_at_its_very_end_is_removed(fetch):
+    fetch()
+    fetch.partial.mkdir()
+    (fetch.partial / TRAINING).touch()
+    fetch()
+    assert [path.name for path in fetch.folder.parent.iterdir()] == ["MoNuSeg"]
 
 
 @pytest.mark.parametrize("step", ["atomic_write", "read_rgb"])

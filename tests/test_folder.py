@@ -140,6 +140,9 @@ def test_sizes_that_differ_are_refused(tmp_path):
 def six(root):
     names = ["a.png", "b.png", "slide 2 (copy).png", "d.png", "é.png", "f.png"]
     make(root / "images", dict.fromkeys(names, "image"))
+    for seed, name in enumerate(names):  # no two of one tissue
+        noise = np.random.default_rng(seed).integers(0, 256, IMAGE.shape, np.uint8)
+        Image.fromarray(noise).save(root / "images" / name)
     return make(root / "labels", dict.fromkeys(names, "labels"))
 
 
@@ -227,12 +230,20 @@ class TestSplitsThatAreDrawn:
         assert splits.complete(some)[0] == drawn
         assert {str(splits.complete(some, seed)[0]) for seed in range(20)} != {str(drawn)}
 
-    @pytest.mark.parametrize("patients", [(None,) * 6, "ababab"])
-    def test_else_by_image_which_may_leak(self, patients):
-        drawn, sentences = splits.complete(entries(*patients))
+    def test_else_by_image(self):
+        drawn, sentences = splits.complete(entries(*[None] * 6))
         assert [len(x) for x in by_split(drawn).values()] == [4, 1, 1]
         assert "drawn by image (seed 0). Images of one patient" in sentences[0]
-        assert {one.patient for one in drawn} == {None}
+
+    @pytest.mark.parametrize("seed", range(9))
+    def test_patients_that_are_known_stay_together(self, seed):
+        drawn, sentences = splits.complete(entries(*"aaab", *[None] * 4), seed)
+        assert "drawn by image" in sentences[0]
+        assert len({one.split for one in drawn if one.patient == "a"}) == 1
+
+    def test_too_few_patients_are_refused(self):
+        with pytest.raises(InputError, match="There are 2 patients, too few to draw val and test"):
+            splits.complete(entries(*"ababab"))
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_parts_of_too_few_images(self, count):

@@ -114,10 +114,12 @@ def test_the_origin_of_weights_is_in_words():
     config = {"arguments": {"channels": 2}}
     assert outputs.origin(None, config) == {"start": "random"}
     assert outputs.origin(None, config, "ImageNet") == {"start": "ImageNet"}
-    assert outputs.origin("unet", config) == {
+    begun = outputs.origin("unet", config)
+    assert {name: begun[name] for name in ("start", "start_data")} == {
         "start": "models/unet, last layer random",
         "start_data": ["MoNuSeg"],
     }
+    assert "TCGA-18-5592" in begun["start_seen"] and len(begun["start_seen"]) == 24
     assert outputs.origin("unet_instances", config)["start"] == "models/unet_instances"
 
 

@@ -205,10 +205,18 @@ def test_patches_of_these_images_are_read(written, capsys):
     assert_equal(found, patch_files.cut_all(samples))
 
 
-def test_what_was_written_is_trusted(written):
+def test_files_with_other_pixels_are_not_used(written, capsys):
     folder, samples = written
     Image.new("RGB", (256, 256)).save(folder / "TissueImages" / "B-PCH3.png")
-    assert not patch_files.read_or_cut(folder, samples).images[7].any()
+    assert not patch_files.read(folder).images[7].any()
+    assert_equal(patch_files.read_or_cut(folder, samples), patch_files.cut_all(samples))
+    assert "has written patches with other pixels" in capsys.readouterr().out
+
+
+def test_patches_are_read_in_whatever_order_the_images_come(written, capsys):
+    folder, samples = written
+    patch_files.read_or_cut(folder, samples[::-1])
+    assert "8 patches, read from the files" in capsys.readouterr().out
 
 
 def test_patches_of_other_images_or_another_size_are_cut_anew(written, tmp_path, capsys):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas
 import numpy as np
@@ -21,7 +22,7 @@ from objects_reference import share_matched
 from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
-from slide_files import aperio, dicom_slide, leica, painted, tissue
+from slide_files import aperio, dicom_slide, leica, painted, replaced, tissue
 from sockets import listening
 
 from nuclei import ROOT, modelfiles, modelzoo, networks
@@ -432,6 +433,57 @@ class TestTrouble:
         assert not predict_slide.predict("red", slide, tmp_path / "out").problems
         assert red.calls == len(report.problems)
         assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_a_slide_that_is_replaced_by_one_of_its_size_is_not_mixed(
+        self, undisturbed, red, slide, tmp_path
+    ):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        red.calls, red.ends_at = 0, None
+        true = slide.read_bytes()
+        slide.write_bytes(replaced(true))
+        for out in ("out", "undisturbed"):
+            with pytest.raises(InputError, match="with another slide of this name and size: use"):
+                predict_slide.predict("red", slide, tmp_path / out)
+        slide.write_bytes(true)
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert_same(results(tmp_path / "out"), undisturbed)
+
+    def test_a_process_that_ends_while_it_is_started_is_said(self, monkeypatch):
+        def failed(*_, **__):
+            raise RuntimeError("Nanny failed to start.")
+
+        monkeypatch.setattr("distributed.LocalCluster", failed)
+        with (
+            pytest.raises(InputError, match="One of 2 processes ended while it was started"),
+            dask_cluster.connect(workers=2),
+        ):
+            pass
+
+    def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        (tmp_path / "out/slide.zarr/0/0.0123.partial").touch()
+        red.calls, red.ends_at = 0, None
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert not list((tmp_path / "out").rglob("*.partial"))
+
+    def test_chunks_without_nuclei_are_written_whichever_thread_opens_the_array(
+        self, undisturbed, tmp_path, monkeypatch
+    ):
+        """The setting of Zarr is one for all threads, and each puts back what it found."""
+        store, opened = tmp_path / "undisturbed" / "slide.zarr", zarr.open_array
+
+        def slow(path, **options):
+            time.sleep(0.05 if path.endswith("0") else 0.15)
+            return opened(path, **options)
+
+        monkeypatch.setattr(zarr, "open_array", slow)
+        with ThreadPoolExecutor(2) as pool:
+            arrays = pool.map(ome_zarr.open_array, [f"{store}/0", f"{store}/1"])
+        assert all(array._async_array._config.write_empty_chunks for array in arrays)
 
     def test_two_runs_into_one_folder_exclude_each_other(self, red, slide, tmp_path):
         with (

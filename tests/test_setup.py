@@ -52,6 +52,7 @@ ALL = [
         "requirements-quantize.txt",
         "requirements-app.txt",
         "requirements-napari.txt",
+        "requirements-supply.txt",
     )
     for requirement in requirements(name)
 ]
@@ -147,7 +148,6 @@ def test_whatever_is_imported_is_required():
     more["formats.py"] = exporting
     more["bioimage.py"] = exporting | {"onnx", "pydantic"}
     more["app.py"] = {one.name for one in requirements("requirements-app.txt")} | {"tornado"}
-    more["upload.py"] = {"traitlets"}  # of anywidget and ipywidgets
     more["browser.py"] = {one.name for one in requirements("requirements-dev.txt")} | {"psutil"}
     unknown = {
         f"{path.relative_to(ROOT)} imports {module}"
@@ -168,8 +168,8 @@ FAKES = {
     "uname": "echo $SYSTEM",
     "nvidia-smi": "echo NVIDIA-SMI 570.86; exit $CARD",
 }
-CPU = "-r requirements.txt -r requirements-dev.txt"
-GPU = "-r requirements-gpu.txt"
+CPU = "-r requirements.txt -r requirements-dev.txt -c requirements.lock"
+GPU = "-r requirements-gpu.txt -c requirements.lock"
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def setup(tmp_path, monkeypatch):
     """
     if not (shutil.which("make") and shutil.which("timeout")):
         pytest.skip("make or timeout is not installed")
-    for path in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+    for path in (ROOT / "Makefile", *ROOT.glob("requirements*")):
         shutil.copy2(path, tmp_path)
     for name, commands in FAKES.items():
         program = tmp_path / "fakes" / name

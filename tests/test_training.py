@@ -9,6 +9,7 @@ import pytest
 import reference
 
 from nuclei import training
+from nuclei.atomic import locked
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
@@ -242,7 +243,7 @@ def test_history_has_a_row_an_epoch(uninterrupted):
     columns = ["epoch", "seconds", "dice", "loss", "val_dice", "val_loss"]
     assert sorted(checkpoint.history[0]) == sorted(columns)
     names = sorted(path.name for path in checkpoint.folder.iterdir())
-    assert names == ["best.weights.h5", "history.csv", "state.weights.h5"]
+    assert names == ["best.weights.h5", "history.csv", "lock", "state.weights.h5"]
 
 
 def test_the_best_weights_are_those_that_were_validated(uninterrupted, data):
@@ -346,6 +347,14 @@ def assert_same_training(model, resumed, uninterrupted):
         network.load_weights(folder / "best.weights.h5")
         best.append(network.get_weights())
     assert_close(*best)
+
+
+def test_two_trainings_into_one_folder_exclude_each_other(model, data, tmp_path):
+    with locked(tmp_path / "lock", "it"), pytest.raises(InputError, match="Another run is train"):
+        train(model, tmp_path, data, epochs=1)
+    train(model, tmp_path, data, epochs=1)
+    with locked(tmp_path / "lock", "it"):  # it ends with the training
+        pass
 
 
 @pytest.fixture

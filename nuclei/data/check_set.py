@@ -3,7 +3,8 @@
 from itertools import combinations
 
 import numpy as np
-from tqdm import tqdm
+
+from . import overlap, splits
 
 AREA = 412
 """Pixels of a nucleus at 0.25 um per pixel: the median over the images of MoNuSeg."""
@@ -14,9 +15,6 @@ to 832, those of its splits from 380 to 490."""
 
 DRIFT = 0.5
 """From this common shift on, in pixels, it is said."""
-
-MOST_PAIRS = 20_000
-"""Up to so many pairs of images are searched for shared parts; 560 pairs take three seconds."""
 
 
 def compare(rows, progress=True):
@@ -35,22 +33,23 @@ def compare(rows, progress=True):
         Sentences: `problems`, `warnings` and `notes`.
     """
     shared, left_out = _shared(rows, progress)
+    held = [splits.misplaced(row.name, row.split, row.patient, row.reduced) for row in rows]
     return {
-        "problems": _patients(rows),
-        "warnings": shared + _sizes(rows),
+        "problems": _patients(rows) + list(filter(None, held)) + shared,
+        "warnings": _sizes(rows),
         "notes": left_out + _drift(rows) + _without_labels(rows),
     }
 
 
 def _patients(rows):
     """Patients on both sides of a split."""
-    splits = {}
+    places = {}
     for row in rows:
-        splits.setdefault(row.patient, []).append(row.split)
+        places.setdefault(row.patient, []).append(row.split)
     return [
         f"Patient {patient} is in {' and in '.join(dict.fromkeys(found))}: keep all images of a "
         "patient in one split."
-        for patient, found in splits.items()
+        for patient, found in places.items()
         if len(set(found)) > 1
     ]
 
@@ -58,21 +57,14 @@ def _patients(rows):
 def _shared(rows, progress):
     """Tissue on both sides of a split, and a word if not all pairs were searched."""
     pairs = [(one, two) for one, two in combinations(rows, 2) if one.split != two.split]
-    warnings, search = [], len(pairs) <= MOST_PAIRS
-    for one, two in tqdm(pairs, "Comparing", unit="pair", disable=not progress, delay=2):
-        if one.reduced.is_same(two.reduced):
-            what = "are the same image"
-        elif search and one.reduced.shares(two.reduced):
-            what = "share a part"
-        else:
-            continue
-        warnings.append(
-            f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores are too "
-            "high: remove one, or give both the same patient or split in samples.csv."
-        )
-    if search:
-        return warnings, []
-    return warnings, [
+    problems = [
+        f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores would be too "
+        "high: remove one, or give both one split in samples.csv."
+        for one, two, what in overlap.search(pairs, progress)
+    ]
+    if len(pairs) <= overlap.MOST_PAIRS:
+        return problems, []
+    return problems, [
         f"{len(pairs):,} pairs of images are too many to search for shared parts: only copies of "
         "whole images were looked for."
     ]

@@ -68,7 +68,19 @@ def describe(splits):
     >>> print(describe({"train": [Sample("a", "a", "colon", image, mask, None)]}))
     train: 1 image, 50.0% nuclei; colon
     """
-    lines, split_of = [], {}
+    refuse_shared_patients(splits)
+    lines = []
+    for split, samples in splits.items():
+        number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
+        share = np.mean([sample.mask.mean() for sample in samples])
+        organs = ", ".join(sorted({sample.organ for sample in samples} - {""}))
+        lines.append(f"{split}: {number}, {share:.1%} nuclei" + f"; {organs}" * bool(organs))
+    return "\n".join(lines)
+
+
+def refuse_shared_patients(splits):
+    """Raise an InputError if a patient is in two splits, of those that `describe` takes."""
+    split_of = {}
     for split, samples in splits.items():
         for sample in samples:
             if (other := split_of.setdefault(sample.patient, split)) != split:
@@ -76,11 +88,6 @@ def describe(splits):
                     f"Patient {sample.patient} is in {other} and in {split}: keep all images of a "
                     "patient in one split."
                 )
-        number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
-        share = np.mean([sample.mask.mean() for sample in samples])
-        organs = ", ".join(sorted({sample.organ for sample in samples} - {""}))
-        lines.append(f"{split}: {number}, {share:.1%} nuclei" + f"; {organs}" * bool(organs))
-    return "\n".join(lines)
 
 
 def read_sample(

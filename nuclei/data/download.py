@@ -8,7 +8,7 @@ import gdown
 import numpy as np
 from tqdm import tqdm
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, explain_write_errors, locked
 from ..errors import InputError
 from ..images import read_rgb, write_png
 from . import monuseg, monuseg_files
@@ -62,13 +62,21 @@ def download(folder=None, archives=ARCHIVES, sums=SUMS):
         or if the folder exists already but is not the verified data set.
     """
     folder = Path(folder or monuseg.FOLDER)
+    partial = folder.with_name(f"{folder.name}.part")
     expected = _read_sums(sums)
     print(NOTICE)
     if folder.exists():
         _verify_folder(folder, expected)
         print(f"{folder} is complete already: {len(expected)} images verified.")
-        return folder
-    partial = folder.with_name(f"{folder.name}.part")
+    else:
+        with locked(partial / "lock", f"downloading into {partial}"):
+            _download(folder, partial, archives, expected)
+        print(f"{folder} is complete: {len(expected)} images verified.")
+    shutil.rmtree(partial, ignore_errors=True)  # here too if a run was killed just before
+    return folder
+
+
+def _download(folder, partial, archives, expected):
     unpacked = partial / folder.name
     shutil.rmtree(unpacked, ignore_errors=True)
     missing = dict(expected)
@@ -81,15 +89,13 @@ def download(folder=None, archives=ARCHIVES, sums=SUMS):
             archive.unlink(missing_ok=True)
             raise
     if missing:
-        shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)
         raise InputError(
             f"The archives lack {len(missing)} images, {next(iter(missing))} for example: "
             "run the download again."
         )
-    unpacked.rename(folder)
-    shutil.rmtree(partial)
-    print(f"{folder} is complete: {len(expected)} images verified.")
-    return folder
+    with explain_write_errors(folder):
+        unpacked.rename(folder)
 
 
 def _read_sums(path):

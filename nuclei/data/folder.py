@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey
-from . import samples_csv
+from . import monuseg, samples_csv
 
 SPLITS = {
     "train": "train",
@@ -58,7 +58,7 @@ class Entry:
         Its annotation: a mask, a label image or both, or a file of outlines.
     split : {"train", "val", "test"} or None
     patient, group : str or None
-        From `samples.csv`.
+        From `samples.csv`; the patient also from a name of TCGA.
     mpp : float or None
         Micrometres per pixel, from `samples.csv`.
     classes : tuple of str or None
@@ -246,7 +246,7 @@ def _named(images):
             if None in splits[key]:
                 problems.append(f"{path} is there twice, in a split and in none: keep one.")
             name = f"{split}_{name}"
-        entries[split, key] = Entry(name, path, split=split)
+        entries[split, key] = Entry(name, path, split=split, patient=monuseg.patient_in(name))
     return entries, problems
 
 

@@ -1,7 +1,9 @@
 """Load any data set by split: MoNuSeg, or a folder of your own annotated images."""
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -10,8 +12,17 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels, read_mpp
 from ..images.resolution import predicted_at
-from . import folder, monuseg, monuseg_files, splits
-from .dataset import crop, read_sample, scale
+from . import folder, monuseg, monuseg_files, overlap, splits
+from .dataset import Sample, crop, read_sample, refuse_shared_patients, scale
+
+
+class Read(NamedTuple):
+    """An image of a folder that was read: its files, its pixels, and a small copy of all of it."""
+
+    entry: folder.Entry
+    sample: Sample
+    reduced: overlap.Reduced
+
 
 def load(data, split):
     """Load one split of a data set.
@@ -33,7 +44,7 @@ def load(data, split):
     ------
     InputError
         If there is no such data set, an image lacks its annotation or has two, `samples.csv` does
-        not fit, there is no image of the split, or a file cannot be read.
+        not fit, there is no image of the split, or a file cannot be read; as in `load_splits`.
     """
     return load_splits(data, [split])[split]
 
@@ -54,11 +65,15 @@ def load_splits(data=None, names=splits.NAMES):
     Raises
     ------
     InputError
-        As in `load`.
+        As in `load`. If a patient or a piece of tissue is in two splits, or an image would be
+        trained on that MoNuSeg holds out, by its name or by what it shows.
     """
     if is_monuseg(data):
-        return {name: monuseg.load(name, data) for name in names}
-    return _read(data, names)
+        found = {name: monuseg.load(name, data) for name in names}
+    else:
+        found = _read(data, names)
+    refuse_shared_patients(found)
+    return found
 
 
 def locate(data):
@@ -103,11 +118,37 @@ def _read(data, names):
         )
     every = [entry for some in chosen.values() for entry in some]
     with ThreadPoolExecutor() as pool:
-        read = tqdm(pool.map(read_entry, every), "Loading", len(every), unit="image", delay=5)
-        samples = dict(zip(((entry.split, entry.name) for entry in every), read, strict=True))
+        found = pool.map(_read_with_copy, every)
+        read = list(tqdm(found, "Loading", len(every), unit="image", delay=5))
+    if list(names) != ["all"]:
+        _refuse_leaks(read)
+    samples = {(one.entry.split, one.entry.name): one.sample for one in read}
     return {
         name: [samples[entry.split, entry.name] for entry in some] for name, some in chosen.items()
     }
+
+
+def _read_with_copy(entry):
+    whole = _read_whole(entry)
+    return Read(entry, _part(whole, entry), overlap.Reduced(whole.image))
+
+
+def _refuse_leaks(read):
+    """Raise an InputError if something is trained on, or chosen on, that is for later splits."""
+    for one in read:
+        entry = one.entry
+        if said := splits.misplaced(entry.image, entry.split, entry.patient, one.reduced):
+            raise InputError(said)
+    pairs = [
+        (one, two)
+        for one, two in combinations(read, 2)
+        if one.entry.split != two.entry.split and one.entry.image != two.entry.image
+    ]
+    for one, two, what in overlap.search(pairs):
+        raise InputError(
+            f"{one.entry.image} ({one.entry.split}) and {two.entry.image} ({two.entry.split}) {what}: "
+            "remove one, or give both one split in samples.csv."
+        )
 
 
 def read_entry(entry, say=tqdm.write):
@@ -128,6 +169,10 @@ def read_entry(entry, say=tqdm.write):
     InputError
         As in `read_sample`.
     """
+    return _part(_read_whole(entry, say), entry)
+
+
+def _read_whole(entry, say=tqdm.write):
     files = {"mask": entry.mask, "labels": entry.labels, "annotation": entry.outlines}
     files["classes"] = entry.classes
     if entry.mask and not entry.labels and numbers_nuclei(entry.mask):
@@ -137,6 +182,10 @@ def read_entry(entry, say=tqdm.write):
     if is_scaled(entry):
         mpp = resolution(entry)
         sample = scale(sample, mpp / predicted_at(mpp))
+    return sample
+
+
+def _part(sample, entry):
     return crop(sample, *entry.part) if entry.part else sample
 
 

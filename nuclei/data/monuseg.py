@@ -6,6 +6,7 @@ Kumar et al., IEEE TMI 36(7), 2017 (training) and IEEE TMI 39(5), 2020 (challeng
 """
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from tqdm import tqdm
 from .. import ROOT
 from ..atomic import expand
 from ..errors import InputError
-from . import monuseg_files, synthetic
+from . import monuseg_files, signatures, synthetic
 from .dataset import Sample, read_sample
+from .overlap import Reduced
 
 FOLDER = ROOT / "data" / "MoNuSeg"
 """Where `python -m nuclei download` puts the data set."""
@@ -98,6 +100,26 @@ def patients(split, extra=False):
     return table | _by_patient(EXTRA_PATIENTS) if extra and split != "test" else table
 
 
+def patient_in(name):
+    """The patient that a name of TCGA begins with or holds, or None.
+
+    Examples
+    --------
+    >>> patient_in("test_TCGA-18-5592-01Z-00-DX1-PCH3"), patient_in("1")
+    ('TCGA-18-5592', None)
+    """
+    found = re.search(r"TCGA-\w{2}-\w{4}", name.upper())
+    return found and found[0]
+
+
+def split_of(patient):
+    """The split of a patient of MoNuSeg: "train", "val" or "test"; None for all others."""
+    for split in ("val", "test"):
+        if patient in patients(split):
+            return split
+    return "train" if patient in patients("train", extra=True) else None
+
+
 def find():
     """Find MoNuSeg on this machine.
 
@@ -133,7 +155,8 @@ def load(split, folder=None, extra=False):
     ------
     InputError
         If the folder does not exist or contains no image of the split, if an image has no mask or
-        a mask of another size, or if a file cannot be read.
+        a mask of another size, if an image is another one of MoNuSeg than its name says, or if a
+        file cannot be read.
     """
     wanted = patients(split, extra)
     source = find() if folder is None else expand(folder)
@@ -172,7 +195,11 @@ def _read(name, organ, found):
     files = {
         kind: monuseg_files.contents(found[kind, name]) for kind in kinds if (kind, name) in found
     }
-    return read_sample(name, name[:12], organ, **files)
+    sample = read_sample(name, name[:12], organ, **files)
+    shown = signatures.identify(Reduced(sample.image))
+    if shown not in (None, name):
+        raise InputError(f"{files['image']} shows {shown} of MoNuSeg: fetch the data set again.")
+    return sample
 
 
 def _by_patient(table):

@@ -24,6 +24,9 @@ FOLDERS = ("TissueImages", "GroundTruth", "Labels")
 """Subfolders for RGB, masks (0 and 255) and labels (16 bits, only if every image has them)."""
 
 
+KINDS = ("images", "masks", "labels")
+"""What those folders hold, in `Patches`."""
+
 LARGEST = 10_000
 """Longest side of a patch in pixels; a file that says more is damaged."""
 
@@ -114,7 +117,7 @@ def write(samples, folder, size=SIZE, stride=STRIDE, progress=True):
 def read(folder):
     """Read the patches that `write` has written.
 
-    Names, counts and sizes are checked; the pixels are not compared with the images.
+    Names, counts and sizes are checked; `read_or_cut` also compares the pixels.
 
     Parameters
     ----------
@@ -157,14 +160,15 @@ def read(folder):
 def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     """Read the patches of these samples if `folder` contains them, else cut them in memory.
 
-    The patches are the same either way; a printed sentence says where they come from.
+    The patches are the same either way, which is checked: files of other images, whatever their
+    names, are not used. A printed sentence says where the patches come from.
 
     Parameters
     ----------
     folder : str or Path
         The folder of one split, as written by `write`.
     samples : list of Sample
-        The images of that split. The files are read only if their names and numbers fit.
+        The images of that split.
     size, stride : int
         As for `cut`, in pixels.
 
@@ -186,12 +190,24 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
         reason = "has written patches of other images or of another size"
     else:
         patches = read(folder)
+        reason = "has written patches of another size"
         if patches.images.shape[1] == size:
+            reason = "has written patches with other pixels"
+        if _same(patches, cut_all(samples, size, stride)):
             print(f"{len(found)} patches, read from the files that patch_generator.ipynb wrote.")
             return patches
-        reason = "has written patches of another size"
     print(f"{len(expected)} patches, cut here, because patch_generator.ipynb {reason}.")
     return cut_all(samples, size, stride)
+
+
+def _same(found, expected):
+    """Whether patches have the same pixels, masks and labels, those that both have."""
+    place = {name: i for i, name in enumerate(found.names)}
+    order = [place[name] for name in expected.names]
+    pairs = [(getattr(found, name), getattr(expected, name)) for name in KINDS]
+    return all(
+        one is None or other is None or np.array_equal(one[order], other) for one, other in pairs
+    )
 
 
 def _names(sample, size, stride):

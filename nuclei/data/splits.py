@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..errors import InputError
+from . import monuseg, signatures
+
 NAMES = ("train", "val", "test")
 SHARE = 0.2
 """Of patients or images, or of the longer side of an image, for each of `val` and `test`."""
@@ -19,7 +22,7 @@ def complete(entries, seed=SEED):
     If no image has a split, `train`, `val` and `test` are drawn. If `val` or `test` is missing, it
     is drawn from the images that are for training or without a split. If none is missing, those
     without a split are trained on. A data set with nothing to train on, as for a test alone, is
-    left as it is.
+    left as it is. Patients whom MoNuSeg holds out stay in the split that they have there.
 
     Parameters
     ----------
@@ -33,7 +36,13 @@ def complete(entries, seed=SEED):
         Each with a split. Where there are too few images, parts of images.
     sentences : list of str
         What was done and what it means for the scores; empty if nothing was.
+
+    Raises
+    ------
+    InputError
+        If there are too few patients to keep each of them in one split.
     """
+    entries = [replace(entry, split=entry.split or _held_out(entry)) for entry in entries]
     pool = [entry for entry in entries if entry.split in (None, "train")]
     rest = [entry for entry in entries if entry.split not in (None, "train")]
     given = {entry.split for entry in entries}
@@ -48,23 +57,62 @@ def complete(entries, seed=SEED):
     return rest + drawn, [sentence, *(_listed(drawn, name) for name in names)]
 
 
+def misplaced(image, split, patient, reduced):
+    """Say that an image would be trained on, or chosen on, that MoNuSeg holds out for later.
+
+    Parameters
+    ----------
+    image : str or Path
+        Its name or file.
+    split : {"train", "val", "test"}
+        Where it is.
+    patient : str or None
+    reduced : overlap.Reduced
+        Of the whole image, by which it is known under any name.
+
+    Returns
+    -------
+    str or None
+        A sentence, if the image or another one of its patient is held out.
+    """
+    name = signatures.identify(reduced) or f"{patient} {image}"
+    shown = monuseg.patient_in(name)
+    home = monuseg.split_of(shown)
+    if home is None or split not in NAMES or NAMES.index(split) >= NAMES.index(home):
+        return None
+    return (
+        f"{image} is of {shown}, a {home} patient of MoNuSeg, and is in {split} here: remove it, or "
+        f"move it to {home}."
+    )
+
+
+def _held_out(entry):
+    """The split of an image whose patient MoNuSeg holds out, or None."""
+    split = monuseg.split_of(entry.patient)
+    return split if split in ("val", "test") else None
+
+
 def _draw(entries, names, seed):
     """Divide entries among splits, the first of which gets what remains; also say how."""
     missing = " and ".join(names[1:])
-    patients = {entry.patient for entry in entries}
-    if None not in patients and len(patients) >= len(names):
-        split_of = _divide(patients, names, seed)
-        return [replace(entry, split=split_of[entry.patient]) for entry in entries], (
-            f"No {missing} images were named, so they are drawn by patient (seed {seed}): no "
-            "patient is on both sides."
-        )
-    if len(entries) >= len(names):
-        split_of = _divide({entry.name for entry in entries}, names, seed)
-        # A patient on both sides, which cannot be avoided here, is refused where it can be.
-        return [replace(entry, split=split_of[entry.name], patient=None) for entry in entries], (
+    units = {entry.patient or entry.name for entry in entries}
+    if len(units) >= len(names):
+        split_of = _divide(units, names, seed)
+        drawn = [replace(one, split=split_of[one.patient or one.name]) for one in entries]
+        if all(entry.patient for entry in entries):
+            return drawn, (
+                f"No {missing} images were named, so they are drawn by patient (seed {seed}): no "
+                "patient is on both sides."
+            )
+        return drawn, (
             f"No {missing} images were named, so they are drawn by image (seed {seed}). Images of "
             "one patient or slide look alike: where they are on both sides, scores are too high. "
             "To keep them apart, name the patients in samples.csv."
+        )
+    if len(entries) >= len(names):
+        raise InputError(
+            f"There are {len(units)} patients, too few to draw {missing} images from: add images of "
+            "other patients, or name no patients to draw by image."
         )
     return [part for entry in entries for part in _parts(entry, names)], (
         f"There are too few images to draw {missing} from, so the longer side of each is divided "

@@ -43,7 +43,8 @@ def connect(workers=1, scheduler=None):
     Raises
     ------
     InputError
-        If no scheduler answers at the address, it has no workers, or they lack this package.
+        If no scheduler answers at the address, it has no workers, or they lack this package; or if
+        a process of this machine cannot be started.
     """
     import dask
     import distributed
@@ -151,7 +152,13 @@ def _local_cluster(distributed, workers):
     # Each process reads these when it imports TensorFlow.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
     options |= {"host": "127.0.0.1", "env": dict.fromkeys(names, cores)}
-    return distributed.LocalCluster(workers, threads_per_worker=1, **options)
+    try:
+        return distributed.LocalCluster(workers, threads_per_worker=1, **options)
+    except RuntimeError:  # the reason is in the log of Dask, which quotes its own code
+        raise InputError(
+            f"One of {workers} processes ended while it was started, perhaps because memory ran "
+            "out: start fewer, then run the same command again to continue."
+        ) from None
 
 
 def _check_workers(client, scheduler):

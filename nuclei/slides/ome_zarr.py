@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from functools import lru_cache
 
 import cv2
@@ -123,9 +124,19 @@ def open_array(path):
 
 @lru_cache(maxsize=64)
 def _open_array(path, _modified):
-    # Write empty chunks too, because checking for them takes as long as compressing them.
-    with zarr.config.set({"array.write_empty_chunks": True}):
+    # Write empty chunks too, because checking for them takes as long as compressing them, and
+    # `is_whole` counts them. One thread at a time, because the setting is one for all threads.
+    with _OPENING, zarr.config.set({"array.write_empty_chunks": True}):
         return zarr.open_array(path, mode="r+")
+
+
+_OPENING = threading.Lock()
+
+
+def remove_drafts(path):
+    """Remove the files that Zarr was writing when a run was killed."""
+    for draft in path.rglob("*.partial"):
+        draft.unlink()
 
 
 def write(path, group, top, left, pixels):

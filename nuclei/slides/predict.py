@@ -17,7 +17,7 @@ from . import dask_cluster, export, ome_zarr
 from .find import find, paint
 from .job import Job, load_engine
 from .merge import Numbering
-from .report import Report, check_settings, lost_result, read_report
+from .report import Report, check_settings, content, lost_result, read_report
 from .slide import Slide
 from .tiles import TileGrid
 from .tissue import tissue_tiles
@@ -90,6 +90,7 @@ def predict(
     settings = {
         "slide": str(slide),
         "bytes": slide.stat().st_size,
+        "content": content(slide),
         "mpp": opened.mpp,
         "shape": list(opened.shape),
         "model": model,
@@ -127,16 +128,14 @@ def _run(job, slide, settings, stem, workers, scheduler):
     _begin(job, slide, settings)
     todo = tissue_tiles(slide)
     # Drafts lie in the work folder, so that a killed run leaves no incomplete results.
-    drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in (".geojson", ".parquet")}
+    kinds = ".geojson", ".parquet", ".json"
+    drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in kinds}
     with (
         explain_write_errors(job.work),
-        export.writer(job, slide, *drafts.values()) as write,
+        export.writer(job, slide, drafts[".geojson"], drafts[".parquet"]) as write,
         dask_cluster.connect(workers, scheduler) as client,
     ):
         nuclei, problems = _work(client, job, todo, write)
-    with explain_write_errors(stem.parent):
-        for suffix, draft in drafts.items():
-            os.replace(draft, _beside(stem, suffix))
     report = Report(
         tiles=len(todo),
         nuclei=nuclei,
@@ -144,9 +143,11 @@ def _run(job, slide, settings, stem, workers, scheduler):
         seconds=round(time.perf_counter() - started, 1),
         offset=slide.offset,
     )
-    with atomic_write(_beside(stem, ".json")) as temporary:
-        content = {"settings": settings, **vars(report)}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"settings": settings, **vars(report)}, indent=1) + "\n"
+    with explain_write_errors(stem.parent):
+        drafts[".json"].write_text(text, encoding="utf-8")
+        for suffix, draft in drafts.items():  # the report last: it says that all is there
+            os.replace(draft, _beside(stem, suffix))
     if not problems:
         shutil.rmtree(job.work, ignore_errors=True)
     return report
@@ -187,6 +188,8 @@ def _begin(job, slide, settings):
     if begun.exists():
         check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
         if ome_zarr.is_whole(Path(job.zarr), slide.shape):
+            with explain_write_errors(job.zarr):
+                ome_zarr.remove_drafts(Path(job.zarr))
             return
         print(f"{job.zarr} is missing or damaged: the slide is begun again.", file=sys.stderr)
     channels = CHANNELS[: load_engine(job).channels]

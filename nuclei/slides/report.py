@@ -1,10 +1,11 @@
 """The report of a slide, by which a later run knows what is finished."""
 
 import json
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import SlideError
 from . import export, ome_zarr
 
 
@@ -35,6 +36,12 @@ class Report:
     offset: tuple = (0, 0)
 
 
+PARTS, PART = 32, 4096
+"""Parts of the file of a slide by which it is known, and the bytes of each."""
+
+REPAIRED = 4
+"""Up to so many parts may differ: a damaged slide that was fetched again goes on where it was."""
+
 KINDS = {"tiles": int, "nuclei": int, "problems": dict, "seconds": float | int, "offset": tuple}
 
 
@@ -55,7 +62,7 @@ def read_report(path, settings):
 
     Raises
     ------
-    InputError
+    SlideError
         If the file is no report, or of a run with other settings.
     """
     if not path.exists():
@@ -68,17 +75,47 @@ def read_report(path, settings):
         if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is not the report of a slide: remove it.") from None
+        raise SlideError(f"{path} is not the report of a slide: remove it.") from None
     check_settings(path, before, settings)
     return report
 
 
+def content(slide):
+    """Checksums of parts of the file of a slide, from its first to its last byte.
+
+    Parameters
+    ----------
+    slide : Path
+
+    Returns
+    -------
+    list of str
+        `PARTS` of them. Reading all of a slide would take minutes.
+    """
+    last = max(0, slide.stat().st_size - PART)
+    found = []
+    with open(slide, "rb") as file:
+        for number in range(PARTS):
+            file.seek(last * number // (PARTS - 1))
+            found.append(f"{zlib.crc32(file.read(PART)):08x}")
+    return found
+
+
 def check_settings(path, before, settings):
-    """Raise an InputError if a file is from a run with other settings."""
+    """Raise a SlideError if a file is from a run with other settings, or of another slide."""
     before = {"measures": "basic", **before}  # the only choice in earlier releases
+    settings = dict(settings)
+    now, parts = settings.pop("content", ()), before.get("content")
+    if not isinstance(parts, list):  # it is lacking in earlier releases
+        parts = now
+    if sum(one != other for one, other in zip(parts, now, strict=False)) > REPAIRED:
+        raise SlideError(
+            f"{path} is from a run with another slide of this name and size: use another folder "
+            "for --out, or remove the results of that run."
+        )
     for name, value in settings.items():
         if before.get(name) != value:
-            raise InputError(
+            raise SlideError(
                 f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
                 "another folder for --out, or remove the results of that run."
             )

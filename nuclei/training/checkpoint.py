@@ -2,16 +2,19 @@
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import keras
 from keras import ops
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, locked
 from ..errors import InputError
 from ..networks.weights import load_weights, save_weights
 from .history import read_history, write_history
+
+_LOCKS = {}
+"""What ends the locks of the folders that this process trains in."""
 
 
 class Checkpoint(keras.callbacks.SwapEMAWeights):
@@ -21,7 +24,8 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     Their batch normalisation statistics are computed anew, because those gathered in training do
     not fit them (Izmailov et al., UAI 2018, section 3.2). The state consists of the weights in
     training and the optimizer. All files are written completely or not at all, the state last, so
-    a run that is killed loses at most one epoch.
+    a run that is killed loses at most one epoch. From `restore` to the end of `fit()` the folder is
+    locked, so that a second process does not train in it.
 
     Parameters
     ----------
@@ -60,8 +64,10 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         Raises
         ------
         InputError
-            If the state belongs to another network or cannot be read.
+            If the state belongs to another network or cannot be read, or if another process is
+            training in the folder.
         """
+        self._lock()
         # TensorFlow needs the optimizer state in the same strategy scope as the weights. Built only
         # within the first training step, it would make TensorFlow trace that step twice.
         strategy = getattr(model, "distribute_strategy", None)
@@ -85,6 +91,17 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     def best(self):
         """Return the row of the history with the highest validation score."""
         return max(self.history, key=lambda row: row[self.monitor])
+
+    def _lock(self):
+        """Lock the folder; a training of this process that was interrupted lets it go."""
+        place = self.folder.resolve()
+        _LOCKS.setdefault(place, ExitStack()).close()
+        _LOCKS[place].enter_context(locked(place / "lock", f"training in {self.folder}"))
+
+    def on_train_end(self, logs=None):
+        """Called by `fit()`; unlocks the folder."""
+        super().on_train_end(logs)
+        _LOCKS[self.folder.resolve()].close()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Called by `fit()`; puts the weights in training back into the model."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import keras
 
 from .. import ROOT
-from ..data import loading
+from ..data import loading, seen
 
 
 def training_record(model, history, train, val, reports, device, data=None, **settings):
@@ -25,8 +25,8 @@ def training_record(model, history, train, val, reports, device, data=None, **se
     device : dict
         What `devices.prepare` returned.
     data : str, Path or None
-        As for `loading.load`. Of a folder of your own, only its name and numbers of images are
-        kept: names of images and patients may be nobody else's business.
+        As for `loading.load`. Of a folder of your own, only its name, numbers of images and digests
+        of their pixels are kept: names of images and patients may be nobody else's business.
     **settings
         Parameters of the notebook, such as `seed`, `epochs` and `start`.
 
@@ -35,6 +35,7 @@ def training_record(model, history, train, val, reports, device, data=None, **se
     dict
         JSON-serialisable.
     """
+    pixels = {"train_pixels": [seen.digest(sample.image) for sample in train]}
     kept = {"train_patients": train, "val_patients": val}
     kept = {key: [sample.patient for sample in samples] for key, samples in kept.items()}
     if not loading.is_monuseg(data):
@@ -48,6 +49,7 @@ def training_record(model, history, train, val, reports, device, data=None, **se
         "hardware": device,
         "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
         **kept,
+        **pixels,
         **reports,
     }
 

@@ -1,0 +1,66 @@
+"""What a model was trained on, so that another one that starts from it is not scored on that."""
+
+import hashlib
+import json
+
+from ..errors import InputError
+from . import monuseg, signatures
+from .overlap import Reduced
+
+
+def digest(image):
+    """A number for the pixels of an image, which tells nothing else about them.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+
+
+def read(folder):
+    """Patients and digests of images that a model, or one that it started from, was trained on.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the model.
+
+    Returns
+    -------
+    set of str
+        Empty if it has no record of its training.
+    """
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        kinds = "train_patients", "train_pixels", "start_seen"
+        return {one for kind in kinds for one in metrics.get(kind, ())}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return set()
+
+
+def refuse(name, seen, splits):
+    """Raise an InputError if a model was trained on what is held out now.
+
+    Parameters
+    ----------
+    name : str
+        The model.
+    seen : set of str
+        As from `read`.
+    splits : dict of str to list of Sample
+        All but "train" are held out.
+    """
+    for split, samples in splits.items():
+        for sample in samples if split != "train" else ():
+            shown = monuseg.patient_in(signatures.identify(Reduced(sample.image)) or sample.name)
+            if seen & {sample.patient, shown, digest(sample.image)}:
+                raise InputError(
+                    f"{name} was trained on {sample.name}, which is in {split} here: start from "
+                    "another model, or move it to train."
+                )

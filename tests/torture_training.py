@@ -1,0 +1,66 @@
+"""A training of a few seconds, as in the notebooks: `python -m torture_training FOLDER`."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from nuclei import training
+from nuclei.data.augmentation import AugmentedBatches
+from nuclei.errors import InputError
+from nuclei.networks import unet
+from nuclei.training import devices
+
+STEPS, EPOCHS, SEED = 3, 4, 0
+
+
+def patches():
+    """Twelve patches in which nuclei are dark."""
+    rng = np.random.default_rng(SEED)
+    masks = rng.random((12, 4, 4)).repeat(8, 1).repeat(8, 2) < 0.4
+    images = np.where(masks[..., None], 80, 200) + rng.integers(-20, 20, (*masks.shape, 3))
+    return images.astype(np.uint8), masks
+
+
+def train(folder):
+    images, masks = patches()
+
+    def batches(first=0):
+        return AugmentedBatches(images, masks, 4, SEED, first, size=32, stride=32)
+
+    devices.prepare(SEED, "float32")
+    network = unet(2, 1)
+    network.compile(
+        training.adamw(STEPS * EPOCHS, 1e-2), training.bce_dice_loss, metrics=[training.Dice()],
+        jit_compile=False,
+    )  # fmt: skip
+    checkpoint = training.Checkpoint(folder, batches(), STEPS)
+    checkpoint.CALIBRATION = 2
+    done = checkpoint.restore(network)
+    network.fit(
+        batches(done * STEPS),
+        steps_per_epoch=STEPS,
+        epochs=EPOCHS,
+        initial_epoch=done,
+        validation_data=(images, masks[..., None].astype(np.float32)),
+        validation_batch_size=6,
+        callbacks=[checkpoint],
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def main():
+    """Train; return the exit code of `python -m nuclei`."""
+    try:
+        train(Path(sys.argv[1]))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
