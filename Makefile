@@ -4,6 +4,7 @@ EPOCHS ?=
 SET ?=
 GPU ?=
 PORT ?= 8866
+SLIDES ?=
 COUNT ?= 2000
 SEED ?= 0
 LOCK ?= requirements.lock
@@ -41,9 +42,8 @@ setup: .venv/installed ## make .venv and install into it, once; GPU=0: no CUDA, 
 run: setup ## execute every notebook; copies, graphs and a results table go to runs/
 	@$(NOTEBOOKS) run
 
-app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866]
-	@$(VENV_PYTHON) -m pip install --quiet -r requirements-app.txt $(LOCKED)
-	@$(VENV_PYTHON) tools/app.py --port $(PORT)
+app: setup ## serve notebooks/try_it.ipynb as a page on this computer: make app [PORT=8866] [SLIDES=folder]
+	@$(VENV_PYTHON) tools/app.py --port $(PORT) $(if $(SLIDES),--slides "$(SLIDES)")
 
 # On the CPU: several tests at once would each ask for all the memory of a card. One thread for each
 # test, because several tests run at once.
@@ -88,7 +88,7 @@ benchmark: setup ## time the steps whose speed matters
 lock: .venv-supply/installed ## write requirements.lock anew: the newest versions that fit together
 	@.venv-supply/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--strip-extras --no-annotate --no-emit-package nuclei --custom-compile-command 'make lock' \
-		requirements.txt requirements-dev.txt requirements-app.txt --output-file requirements.lock
+		requirements.txt requirements-dev.txt --output-file requirements.lock
 
 # The versions are exact, so nothing has to be installed or resolved. A package that the index does
 # not answer for is an error.
@@ -98,7 +98,6 @@ audit: .venv-supply/installed ## look for known vulnerabilities in requirements.
 		'PyPI for each package, for which it needs the network.' >&2; exit 1; }
 
 licences: setup ## write docs/licences.md from the metadata of the installed packages
-	@$(VENV_PYTHON) -m pip install --quiet -r requirements-app.txt $(LOCKED)
 	@$(VENV_PYTHON) tools/licences.py
 
 clean: ## remove environments, runs/ and caches; data/, models/ and Graphs/ stay
@@ -111,7 +110,8 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 		.venv-$*/bin/python -m pytest -m "not tensorflow"
 
 # The stamp is written last: an install that was interrupted starts over, from an empty folder.
-.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt $(LOCK)
+.venv/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt \
+		$(LOCK)
 	$(new-environment)
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
@@ -132,7 +132,7 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 
 .venv-jax/installed: EXTRA = "$(JAX)"
 .venv-torch/installed: EXTRA = "$(TORCH)" $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-.venv-%/installed: requirements.txt requirements-dev.txt requirements-export.txt
+.venv-%/installed: requirements.txt requirements-dev.txt requirements-export.txt requirements-app.txt
 	$(new-environment)
 	@grep -v '^tensorflow' requirements.txt > $(@D)/requirements.txt
 	$(@D)/bin/python -m pip install -r $(@D)/requirements.txt -r requirements-dev.txt $(EXTRA)

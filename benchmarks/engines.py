@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import plain_pytorch
 
 from nuclei import ROOT, modelzoo
 from nuclei.data import monuseg
@@ -37,46 +38,15 @@ sys.exit(code)
 """The command line, which then says its peak memory in MB, as Linux knows it."""
 
 
-def torch_unet(width=16, depth=4):
-    """Build the shipped UNet in plain PyTorch, channels last, with random weights."""
+def pytorch(width, depth):
+    """Build the UNet in plain PyTorch, with random weights; return what predicts a batch."""
     torch = importlib.import_module("torch")
-    nn = torch.nn
-
-    def block(before, after):
-        layers = []
-        for channels in (before, after):
-            layers += [
-                nn.Conv2d(channels, after, 3, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-        return nn.Sequential(*layers)
-
-    class UNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            sizes = [width * 2**level for level in range(depth + 1)]
-            self.down = nn.ModuleList(map(block, [3, *sizes], sizes))
-            pairs = [*zip(sizes[:0:-1], sizes[-2::-1], strict=True)]
-            self.up = nn.ModuleList(nn.ConvTranspose2d(low, high, 2, 2) for low, high in pairs)
-            self.merge = nn.ModuleList(block(2 * high, high) for _, high in pairs)
-            self.nucleus = nn.Conv2d(width, 1, 1)
-
-        def forward(self, x):
-            kept, x = [], x / 255
-            for level, block in enumerate(self.down):
-                x = block(nn.functional.max_pool2d(x, 2) if level else x)
-                kept.append(x)
-            for up, merge, skip in zip(self.up, self.merge, kept[-2::-1], strict=True):
-                x = merge(torch.cat([skip, up(x)], 1))
-            return torch.sigmoid(self.nucleus(x))
-
-    network = UNet().eval().to(memory_format=torch.channels_last)
+    network = plain_pytorch.unet(width, depth).eval()
 
     def forward(batch):
         x = torch.from_numpy(np.float32(batch)).permute(0, 3, 1, 2)  # channels last in memory
         with torch.inference_mode():
-            return network(x).permute(0, 2, 3, 1).numpy()
+            return torch.sigmoid(network(x)).permute(0, 2, 3, 1).numpy()
 
     return forward
 
@@ -89,7 +59,7 @@ def time_networks(name, side, repeats):
         print("plain PyTorch: only compared for a UNet")
     elif find_spec("torch"):
         arguments = {key: config["arguments"][key] for key in ("width", "depth")}
-        ways["plain PyTorch"] = torch_unet(**arguments)
+        ways["plain PyTorch"] = pytorch(**arguments)
     else:
         print("plain PyTorch: not installed, so not compared")
     batch = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)

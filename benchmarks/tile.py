@@ -15,6 +15,7 @@ import numpy as np
 from whole_slide import make_slide
 
 from nuclei.prediction import engines, instances
+from nuclei.prediction.confidence import MIN_SCORE
 from nuclei.slides import find, ome_zarr, tile_nuclei
 from nuclei.slides import job as jobs
 from nuclei.slides.merge import Numbering
@@ -75,8 +76,10 @@ def measure(path, folder, model, engine, count, timed):
         model=model,
         weights=engines.fingerprint(model, engine),
         threshold=0.5,
+        min_score=MIN_SCORE,
         engine=engine,
         augment=False,
+        measures="basic",
         zarr=str(folder / "slide.zarr"),
         work=str(folder / "work"),
     )

@@ -1,9 +1,15 @@
-"""Compare training on augmented batches with training on one constant batch: at most 10% slower."""
+"""Compare training on augmented batches with training on one constant batch: at most 10% slower.
 
+Also with training the same network in plain PyTorch on one constant batch, if that is installed.
+"""
+
+import importlib
 import time
+from importlib.util import find_spec
 
 import keras
 import numpy as np
+import plain_pytorch
 
 from nuclei import training
 from nuclei.data import monuseg
@@ -30,8 +36,29 @@ class ConstantBatch(keras.utils.PyDataset):
         return self.batch
 
 
+def pytorch(images, masks):
+    """Return a function that trains the UNet in plain PyTorch for some steps on one batch."""
+    torch = importlib.import_module("torch")
+    functional = torch.nn.functional
+    network = plain_pytorch.unet(WIDTH).train()
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    x, y = (torch.from_numpy(np.float32(a)).permute(0, 3, 1, 2) for a in (images, masks))
+
+    def train(steps):
+        for _ in range(steps):
+            logit = network(x)
+            p = torch.sigmoid(logit)
+            dice = (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1)
+            loss = functional.binary_cross_entropy_with_logits(logit, y) + 1 - dice
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return train
+
+
 def main():
-    """Time both alternately and print the median of their ratios."""
+    """Time all alternately and print the median of their ratios."""
     device = devices.prepare(seed=0)
     samples = monuseg.load("train")[:3]
     images, masks = [s.image for s in samples], [s.mask for s in samples]
@@ -44,20 +71,29 @@ def main():
         jit_compile=device["jit_compile"],
     )
 
-    streams = {"augmented batches": batches, "one constant batch": ConstantBatch(batches[0])}
-    seconds = {name: [] for name in streams}
+    def fit(stream):
+        return lambda steps: network.fit(stream, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+    batch = batches[0]
+    ways = {"augmented batches": fit(batches), "one constant batch": fit(ConstantBatch(batch))}
+    if find_spec("torch"):
+        ways["plain PyTorch, one constant batch"] = pytorch(*batch)
+    seconds = {name: [] for name in ways}
     for repeat in range(REPEATS + 1):
-        for name, stream in streams.items():
+        for name, train in ways.items():
             start = time.perf_counter()
-            network.fit(stream, steps_per_epoch=STEPS, verbose=0, shuffle=False)
+            train(STEPS)
             if repeat:  # the first round compiles
                 seconds[name].append((time.perf_counter() - start) / STEPS)
     for name, times in seconds.items():
         step = np.median(times)
         print(f"  {name}: {1000 * step:.0f} ms per step, {BATCH_SIZE / step:.1f} patches/s")
     # Compare within each round, so that a machine that is busy for a while has little effect.
-    ratio = np.median(np.divide(*seconds.values()))
+    augmented, constant, *others = seconds.values()
+    ratio = np.median(np.divide(augmented, constant))
     print(f"  overhead: {100 * (ratio - 1):+.0f}%  (at most +10%)")
+    for plain in others:
+        print(f"  {np.median(np.divide(plain, constant)):.2f} times as fast as plain PyTorch")
 
 
 if __name__ == "__main__":

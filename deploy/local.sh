@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # A scheduler and two workers as separate processes on this machine, and a slide predicted by them.
-# Usage: deploy/local.sh MODEL SLIDE OUT
+# Usage: deploy/local.sh MODEL SLIDE OUT; with PROTOCOL=tls after deploy/tls.sh
 set -euo pipefail
 [ $# -eq 3 ] || { echo "Usage: $0 MODEL SLIDE OUT" >&2; exit 2; }
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export PYTHONPATH="$root"
 export TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3
-port="${PORT:-8786}"
+protocol="${PROTOCOL:-tcp}" port="${PORT:-8786}"
+address="$protocol://127.0.0.1:$port"
 python="$root/.venv/bin/python"
 [ -x "$python" ] || python=python3
 
-"$python" -m dask scheduler --host 127.0.0.1 --port "$port" --no-dashboard 2> /dev/null &
+"$python" -m dask scheduler --protocol "$protocol" --host 127.0.0.1 --port "$port" --no-dashboard \
+    2> /dev/null &
 for _ in 1 2; do
-    "$python" -m dask worker "tcp://127.0.0.1:$port" --nthreads 1 --no-dashboard 2> /dev/null &
+    "$python" -m dask worker "$address" --nthreads 1 --no-dashboard 2> /dev/null &
 done
 trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
 
-"$python" -m nuclei predict "$1" "$2" --out "$3" --scheduler "tcp://127.0.0.1:$port"
+"$python" -m nuclei predict "$1" "$2" --out "$3" --scheduler "$address"

@@ -6,7 +6,10 @@ class InputError(ValueError):
 
 
 class SlideError(InputError):
-    """A slide, or a part of one, cannot be read. Other slides and other parts still can be."""
+    """A slide, or a part of one, cannot be read, or results of it are in the way.
+
+    Other slides and other parts still can be read.
+    """
 
 
 LONGEST = 200

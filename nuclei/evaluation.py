@@ -26,6 +26,7 @@ COLUMNS = {
     "loss": "Loss",
     "soft_dice_per_pixel": "Soft Dice per pixel",
     "aji": "AJI",
+    "aji_shared": "AJI, shared",
     "pq": "PQ",
 }
 """Scores in the order of the table, with their headings. Loss is the mean cross-entropy. AJI and PQ

@@ -8,6 +8,7 @@ from .atomic import atomic_write, expand
 from .data import seen
 from .errors import InputError
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
+from .modelfiles.safe import read_json
 from .quiet import explain_backend
 
 with explain_backend():
@@ -220,12 +221,16 @@ def _write_json(path, content):
 
 
 def read_config(folder):
-    """Read `config.json`; an InputError if it does not name a known network."""
+    """Read `config.json`; an InputError if it is not a known network without further files."""
     path = expand(folder) / "config.json"
     try:
-        config = json.loads(path.read_bytes())
-        if config["network"] in NETWORKS and isinstance(config["arguments"], dict):
+        config = read_json(path)
+        known = config["network"] in NETWORKS and isinstance(config["arguments"], dict)
+        # Weights of an encoder would be another file, which need not be in this folder.
+        if known and not any(name.endswith("_weights") for name in config["arguments"]):
             return config
+    except InputError:
+        raise
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass
     except OSError as error:

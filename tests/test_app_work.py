@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import time
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from nuclei.data import synthetic
 from nuclei.errors import InputError
 from nuclei.images import read_rgb
 from nuclei.prediction import engines
-from nuclei.prediction.image import predict_image
+from nuclei.prediction.image import predict_image, predict_maps
 from nuclei.prediction.overlay import CYAN
 
 
@@ -29,19 +28,13 @@ def engine():
 
 @pytest.fixture(scope="module")
 def work(engine):
-    return Work.predict(engine, "tissue.tif", synthetic.tissue(1, (400, 400))[0], 0.25)
+    return Work("tissue.tif", predict_maps(engine, synthetic.tissue(1, (400, 400))[0]))
 
 
 def encoded(image, kind="TIFF"):
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind)
     return file.getvalue()
-
-
-def uploaded(name, content):
-    """What the widget gives for one file."""
-    facts = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
-    return ({**facts, "last_modified": datetime.now(UTC)},)
 
 
 def test_another_setting_gives_what_a_prediction_at_that_setting_gives(engine, work):
@@ -56,7 +49,7 @@ def test_another_setting_gives_what_a_prediction_at_that_setting_gives(engine, w
 
 def test_a_slider_answers_within_a_fifth_of_a_second(engine):
     """In seconds of one core, the best of five, because other programs may run."""
-    work = Work.predict(engine, "large.png", synthetic.tissue(1)[0], 0.25)
+    work = Work("large.png", predict_maps(engine, synthetic.tissue(1)[0]))
     seconds = []
     for threshold in (0.3, 0.4, 0.5, 0.6, 0.7):
         start = time.process_time()
@@ -125,33 +118,3 @@ def test_a_picture_without_nuclei(work):
 def test_every_example_can_be_drawn():
     image, mpp = example(next(reversed(EXAMPLES)))
     assert image.shape == (600, 600, 3) and mpp == 0.25
-
-
-def test_a_visit(engine, monkeypatch):
-    pytest.importorskip("ipyleaflet", reason="the page needs ipyleaflet: pip install ipyleaflet")
-    from nuclei.app import page as module
-
-    monkeypatch.setattr(module, "load_engine", lambda name: engine)
-    page = module.Page()
-    other = module.Page()
-    assert "Synthetic tissue 1" in page.status.value
-    count = page.work.summary["nuclei"]
-    before = page.outlines.url
-    page.min_score.value = 0.9
-    assert page.work.summary["nuclei"] < count and page.outlines.url != before
-    page.fill.value = "area"
-
-    image = synthetic.tissue(5, (300, 260))[0]
-    page.upload.value = uploaded("mine.tif", encoded(image))
-    assert page.work.name == "mine.tif" and page.work.found.image.shape == (300, 260, 3)
-    assert "mine.tif" not in other.files.options and other.work.name == "Synthetic tissue 1"
-    row = page.work.rows[3]
-    page._clicked(type="click", coordinates=[-row["y_um"] / 0.25, row["x_um"] / 0.25])
-    assert page.chosen == page.number.value == 4 and str(row["area_um2"]) in page.measures.value
-    page.save.click()
-    assert "mine.geojson" in page.links.value
-
-    page.upload.value = uploaded("broken.png", b"no image")
-    assert "broken.png is not an image: use PNG, TIFF or JPEG." in page.status.value
-    assert page.work.name == page.files.value == "mine.tif"
-    assert "broken.png" not in page.files.options

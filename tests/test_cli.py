@@ -44,6 +44,8 @@ def here(tmp_path, monkeypatch):
         return engines.KerasEngine(Red())
 
     monkeypatch.setattr(engines, "load", load)
+    monkeypatch.setattr(engines, "choose", lambda name, engine: load(name, engine).name)
+    monkeypatch.setattr(engines, "fingerprint", lambda name, engine: f"{name} {engine}")
     monkeypatch.setattr(monuseg, "FOLDER", tmp_path / "nowhere")
     monkeypatch.delenv("MONUSEG_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -218,7 +220,10 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
     save(here / "last.png", pixels)
     path = f"bad{os.sep}{name}"
     code, output, errors = predict(capsys, "first.png", path, "last.png", "--overlay")
-    assert (code, output) == (1, "2 of 3 masks written to out.\n")
+    said = output.splitlines()
+    assert code == 1 and said[0] == "2 of 3 masks written to out." and len(said) == 3
+    assert re.fullmatch(r"3 files in [0-9.]+ s: 2 done, 1 refused\.", said[1])
+    assert said[2].startswith(f"Refused: {path}") and re.search(BAD[name], said[2])
     written = [f"{stem}_{kind}.png" for stem in ("first", "last") for kind in ("mask", "overlay")]
     assert names(here / "out") == written
     lines = [line for line in errors.splitlines() if line.strip() and "Predicting" not in line]

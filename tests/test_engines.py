@@ -116,6 +116,13 @@ def test_an_int8_file_is_read_as_it_was_written(with_int8):
     assert path.read_bytes() == before
 
 
+def test_processes_that_share_the_cores_are_not_tied_to_the_same_ones(with_int8, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    compiled = engines.load(with_int8, "openvino-int8")._compile((1, 8, 8, 3)).get_compiled_model()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_threads_may_share_an_engine(with_int8):
     engine = engines.load(with_int8)
     batches = [noise(1, 64, 32 * number, seed=number) for number in range(1, 9)]

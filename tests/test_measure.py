@@ -8,6 +8,7 @@ import pytest
 import measure
 from nuclei import ROOT
 from nuclei.data import monuseg, synthetic
+from nuclei.data.alterations import ALTERATIONS
 from nuclei.data.dataset import Sample
 from nuclei.errors import InputError
 
@@ -32,7 +33,9 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
             dice = after[split]["mean"]["dice"]["mean"]
             assert scores[split]["dice"] == pytest.approx(dice, abs=0.01), engine
             assert scores[split]["seconds_per_image"] > 0
-    measured = ("val", "test", "engines")
+    assert list(after["altered"]) == list(ALTERATIONS)
+    assert all(0 < scores["dice"] < dice for scores in after["altered"].values())
+    measured = ("val", "test", "engines", "altered")
     trained = {key: value for key, value in before.items() if key not in measured}
     assert trained.items() <= after.items()
     assert capsys.readouterr().out.startswith("unet: test Dice 0.")

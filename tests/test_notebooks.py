@@ -36,9 +36,11 @@ SMALL = {
 QUICK = {
     "comparison": {"MEASURE": True, "MEMBERS": ["unet"], "AUGMENT": False},
     "your_own_data": {"IMAGES": {"train": 2, "val": 1, "test": 2}, "SIDE": 160, "STEPS": 2},
+    "segnet": {},
+    "deeplabv3": {},
 }
-"""Parameters of the notebooks that take longest, which also run on the small images: the comparison
-measures five models, here with an ensemble of one; the other one trains."""
+"""Notebooks that run on the small images, with their parameters: those that take longest, such as
+the comparison, which measures five models, and those that are much like the one of the UNet."""
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
 from slide_files import aperio, dicom_slide, leica, painted, replaced, tissue
+from sockets import listening
 
 from nuclei import ROOT, modelfiles, modelzoo, networks
 from nuclei.__main__ import main
@@ -584,7 +585,9 @@ class TestProcesses:
         path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
         # Kernels of the notebooks run at this level, which does not silence TensorFlow.
         first = command(small, path, "--out", tmp_path / "out", TF_CPP_MIN_LOG_LEVEL="2")
+        sockets = set()
         for _ in range(600):
+            sockets |= listening(first.pid)
             if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
                 break
             time.sleep(0.05)
@@ -593,6 +596,11 @@ class TestProcesses:
         assert not (tmp_path / "out" / "slide.json").exists()
         # On to the end with two processes, which changes nothing either.
         second = command(small, path, "--out", tmp_path / "out", "--workers", 2)
+        while second.poll() is None:
+            sockets |= listening(second.pid)
+            time.sleep(0.2)
+        # Nothing listens beyond this computer: neither dashboard, nor scheduler, nor workers.
+        assert len(sockets) >= 6 and {address for address, _ in sockets} == {"127.0.0.1"}
         output, progress = second.communicate()
         assert second.returncode == 0, progress
         assert "absl" not in progress  # nor do the processes that it starts speak
@@ -608,13 +616,22 @@ class TestProcesses:
 @pytest.mark.tensorflow
 class TestScheduler:
     def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+        """Over TLS, which has all parts of a plain connection, and certificates."""
+        if not shutil.which("openssl"):
+            pytest.skip("the command openssl, which makes certificates, is not installed")
+        subprocess.run([ROOT / "deploy" / "tls.sh", tmp_path / "tls"], check=True)
         path = write_pyramid(tmp_path / "slide.tif", tissue()[0])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         done = subprocess.run(
             [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
-            env={**os.environ, "PORT": port},
+            env={
+                **os.environ,
+                "PORT": port,
+                "PROTOCOL": "tls",
+                "DASK_CONFIG": str(tmp_path / "tls" / "tls.yaml"),
+            },
             capture_output=True,
             text=True,
             timeout=120,
@@ -628,6 +645,10 @@ class TestScheduler:
         monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
         with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
             predict_slide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+    def test_tls_without_certificates_is_said(self, red, slide, tmp_path):
+        with pytest.raises(InputError, match=r"No Dask .* tls://127.0.0.1:9 .* see deploy/README"):
+            predict_slide.predict("red", slide, tmp_path / "out", scheduler="tls://127.0.0.1:9")
 
 
 @pytest.mark.tensorflow

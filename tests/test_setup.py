@@ -147,6 +147,8 @@ def test_whatever_is_imported_is_required():
     exporting = {one.name for one in requirements("requirements-export.txt")}
     more["formats.py"] = exporting
     more["bioimage.py"] = exporting | {"onnx", "pydantic"}
+    more["app.py"] = {one.name for one in requirements("requirements-app.txt")} | {"tornado"}
+    more["browser.py"] = {one.name for one in requirements("requirements-dev.txt")} | {"psutil"}
     unknown = {
         f"{path.relative_to(ROOT)} imports {module}"
         for path, source in sources()
@@ -262,7 +264,10 @@ def test_ci_calls_targets_of_make_on_a_python_that_is_supported():
     targets = set(re.findall("^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for name, job in jobs.items():
         steps = job["steps"]
-        assert [step["run"] for step in steps if "run" in step] == [f"make {name}"]
+        runs = [step["run"].partition("  #")[0] for step in steps if "run" in step]
+        assert runs.pop() == f"make {name}"
+        browser = ["make setup", ".venv/bin/playwright install --with-deps chromium"]
+        assert runs == (browser if name == "test" else [])
         assert name in targets and job["timeout-minutes"] <= 60
         assert all(re.search("@v[0-9]+$", step["uses"]) for step in steps if "uses" in step)
     assert jobs.keys() == {"test", "lint"}

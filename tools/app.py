@@ -5,18 +5,18 @@ import importlib.util
 import os
 import secrets
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+VARIABLE = "NUCLEI_SLIDES"
+"""As `nuclei.app.fields.VARIABLE`, which is not imported to start sooner."""
 IDLE = 600
 """Seconds after which the kernel of a visitor who has left ends, and with it all uploads."""
 
-LARGEST = 200_000_000
-"""Bytes of the largest message from a browser: uploads of several images at once."""
 
-
-def command(port, token, ip="127.0.0.1"):
-    """Write the command that starts the server.
+def settings(port, token, ip="127.0.0.1"):
+    """Write the settings of the server, as of the command `voila`.
 
     Parameters
     ----------
@@ -31,12 +31,13 @@ def command(port, token, ip="127.0.0.1"):
     list of str
     """
     return [
-        *(sys.executable, "-m", "voila", str(ROOT / "notebooks" / "try_it.ipynb")),
-        *("--no-browser", f"--Voila.ip={ip}", f"--port={port}", f"--token={token}"),
-        # A kernel that has run the notebook waits for the next visitor. Each gets a kernel alone.
-        *("--preheat_kernel=True", "--pool_size=1"),
-        # As a dict, because the form KEY=VALUE would make a text of the number.
-        f"--Voila.tornado_settings={{'websocket_max_message_size': {LARGEST}}}",
+        *(str(ROOT / "notebooks" / "try_it.ipynb"), "--no-browser"),
+        *(f"--Voila.ip={ip}", f"--port={port}", "--Voila.port_retries=0", f"--token={token}"),
+        "--template=nuclei",  # in tools/page
+        # Two kernels that have run the notebook wait for visitors: who comes soon after another one
+        # finds the second. Each visitor gets a kernel alone. The next one is started once the page
+        # of the visitor before is likely to be there, because both need the processor.
+        *("--preheat_kernel=True", "--pool_size=2", "--VoilaKernelManager.fill_delay=5"),
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_interval=60",
     ]
@@ -48,6 +49,8 @@ def main(arguments=None):
     parser.add_argument("--port", type=int, default=8866)
     text = "where to listen; another address than this computer's own lets others in"
     parser.add_argument("--ip", default="127.0.0.1", help=text)
+    text = "a folder of slides for visitors; without it they see no file of this computer"
+    parser.add_argument("--slides", default="", help=text)
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("voila") is None:
         print(
@@ -56,11 +59,65 @@ def main(arguments=None):
         )
         return 1
     token = secrets.token_urlsafe(24)
-    print(f"Open http://{options.ip}:{options.port}/?token={token}", flush=True)
-    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    # In place of this process, so that whoever ends it ends the server.
-    os.execve(sys.executable, command(options.port, token, options.ip), environment)
+    os.environ |= {
+        VARIABLE: options.slides and str(Path(options.slides).expanduser().resolve()),
+        "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
+        "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
+    }
+    print("Getting the page ready ...", flush=True)
+    _serve(
+        settings(options.port, token, options.ip),
+        f"http://{options.ip}:{options.port}/?token={token}",
+    )
+    return 0
+
+
+def _serve(arguments, address):
+    """Run the server until it is ended."""
+    from tornado.ioloop import PeriodicCallback
+    from voila.app import Voila
+
+    class Server(Voila):
+        """Prints the address once the page can be opened, not before."""
+
+        calm = 0
+
+        def listen(self):
+            _spare_waiting(self.kernel_manager)
+            self.watch = PeriodicCallback(self.look, 100)
+            self.watch.start()
+            super().listen()
+
+        def look(self):
+            # Between two cells of the notebook a kernel is idle too, for a moment.
+            kernels = map(self.kernel_manager.get_kernel, self.kernel_manager.list_kernel_ids())
+            states = {kernel.execution_state for kernel in kernels}
+            self.calm = self.calm + 1 if states == {"idle"} else 0
+            if self.calm == 10:
+                self.watch.stop()
+                print(f"Open {address}", flush=True)
+
+    Server.launch_instance(arguments)
+
+
+def _spare_waiting(manager):
+    """Keep the kernels that wait for visitors, which Jupyter would end for being idle."""
+    end_if_idle = manager.cull_kernel_if_idle
+
+    async def end_if_left(number):
+        tasks = [task for pool in manager._pools.values() for task in pool if task.done()]
+        if any(task.result()["kernel_id"] == number for task in tasks):
+            # A visitor who gets it has `IDLE` seconds to connect.
+            manager.get_kernel(number).last_activity = datetime.now(UTC)
+        else:
+            await end_if_idle(number)
+
+    manager.cull_kernel_if_idle = end_if_left
+
+
+def _first(folder, variable):
+    """Put a folder before those that a variable of the environment lists."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 if __name__ == "__main__":

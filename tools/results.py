@@ -59,7 +59,7 @@ def comparison(models):
     for name, metrics in models.items():
         test, link = metrics["test"], f"[{name}](models/{name})"
         dice = "**{mean:.3f}** ({low:.3f} to {high:.3f})".format(**test["mean"]["dice"])
-        scores = ("iou", "precision", "recall", "accuracy", "aji", "pq")
+        scores = ("iou", "precision", "recall", "accuracy", "aji", "aji_shared", "pq")
         others = [f"{test['mean'][score]['mean']:.3f}" for score in scores]
         pooled = f"{test['pooled']['dice']:.3f}"
         size = f"{metrics['parameters'] / 1e6:.1f} M"
@@ -73,12 +73,13 @@ def comparison(models):
             "Scores on the 14 test images. Each image is predicted whole, with a threshold of 0.5 "
             "and without\ntest-time augmentation. Scores are means over images; Dice has a 95% "
             "bootstrap interval.\n",
-            "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI | PQ "
-            "| Parameters | Training |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+            "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI "
+            "| AJI, shared | PQ | Parameters | Training |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *rows(images),
             "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) compare nuclei, after a "
-            "watershed has\nseparated touching ones. The other scores compare pixels.",
+            "watershed has\nseparated touching ones. The other scores compare pixels. In the "
+            "shared AJI, as in the challenge of\n2018, one prediction may match several nuclei.",
             *(
                 [f"\nAll models started from random weights but {', '.join(begun)}."]
                 if begun

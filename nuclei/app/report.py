@@ -4,6 +4,7 @@ import html
 import tempfile
 from pathlib import Path
 
+from ..images import IMAGE_SUFFIXES
 from ..prediction import results
 from . import picture
 
@@ -31,7 +32,9 @@ def files(work, model):
     dict of str to bytes
         The content of each file by its name, in the order of `KINDS`.
     """
-    stem = Path(work.name).stem or "image"
+    path = Path(Path(work.name).name)  # a visitor may name an upload ../../file
+    # Names of slides may have dots, and need not end with a suffix.
+    stem = (path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name) or "image"
     # The writers of the command line write files; this folder is gone at the end of the block.
     with tempfile.TemporaryDirectory() as folder:
         results.write(work.found, folder, stem, instances=True)

@@ -11,7 +11,7 @@ from ..images import read_mpp, read_rgb
 from ..images.resolution import MPP
 from ..prediction import measures
 from ..prediction.confidence import MIN_SCORE
-from ..prediction.image import find_nuclei, predict_maps
+from ..prediction.image import find_nuclei
 
 LARGEST_SIDE = 4000
 """Pixels of the longest side of an image on the page: more is slow to send to a browser."""
@@ -100,11 +100,6 @@ class Work:
         self.name, self.maps = name, maps
         self.threshold, self.min_score = threshold, min_score
         self.found = find_nuclei(maps, threshold, min_score)
-
-    @classmethod
-    def predict(cls, engine, name, image, mpp, threshold=0.5, min_score=MIN_SCORE):
-        """Run the network on an image; the arguments are those of `predict_image`."""
-        return cls(name, predict_maps(engine, image, mpp), threshold, min_score)
 
     def at(self, threshold, min_score):
         """Separate the nuclei again, at another setting, without the network."""

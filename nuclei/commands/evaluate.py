@@ -19,6 +19,8 @@ def add(commands, model):
     command.add_argument("--data", metavar="FOLDER", type=expand, help=text)
     text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
+    text = "imitate tissue of another laboratory: alter the images before they are predicted"
+    command.add_argument("--alter", choices=("pale", "dark", "blurred", "jpeg"), help=text)
     text = "what runs the network, as for predict (default: %(default)s, the reference)"
     command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
     text = "also write the scores here, for each image and as a whole"
@@ -35,18 +37,22 @@ def run(options):
         if path and path.is_dir():  # check before minutes of work
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
     from .. import evaluation
-    from ..data import loading
+    from ..data import alterations, loading
     from ..prediction import engines
 
     samples = loading.load(options.data, options.split)
     data = loading.source(options.data, samples)
     count = evaluation.counted(len(samples), "image")
+    if options.alter:
+        samples = alterations.altered(samples, options.alter)
+        count += f", {options.alter}"
     names = [name for name in (options.model, options.second) if name]
     models = [engines.load(name, options.engine) for name in names]
     reports = []
     for name, model in zip(names, models, strict=True):
         report = evaluation.evaluate(model, samples)
-        reports.append({"data": data, "split": options.split, **report, "model": name})
+        asked = {"data": data, "split": options.split, "altered": options.alter}
+        reports.append({**asked, **report, "model": name})
         print(
             f"{name} on {data}, {options.split}, {count}: "
             f"whole, threshold {report['threshold']}, no test-time augmentation, "

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -12,6 +13,7 @@ from ..images import read_mpp
 from ..images.resolution import PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.engines import AUTO, ENGINES
+from .batch import DONE, INCOMPLETE, REFUSED, SKIPPED, Batch
 
 
 def add(commands, model):
@@ -57,6 +59,11 @@ def add(commands, model):
     command.add_argument("--workers", metavar="N", type=whole, default=1, help=text)
     text = "address of a Dask scheduler whose workers predict slides, e.g. tcp://10.0.0.1:8786"
     command.add_argument("--scheduler", metavar="ADDRESS", help=text)
+    text = "skip images whose results of an earlier run are there, unless the image, the model or "
+    text += "an option has changed since; finished slides are skipped anyway"
+    command.add_argument("--resume", action="store_true", help=text)
+    text = "also write here what became of each file, for scripts"
+    command.add_argument("--json", metavar="FILE", type=expand, help=text)
 
 
 def run(options):
@@ -65,6 +72,8 @@ def run(options):
     from ..slides.files import find
     from ..slides.readers import is_slide
 
+    if options.json and options.json.is_dir():  # check before minutes of work
+        raise InputError(f"{options.json} is a folder: choose a file in it for the report.")
     paths = find(options.image)
     _check_outputs(paths, options.out)
     slides = [path for path in paths if is_slide(path)]
@@ -79,16 +88,36 @@ def run(options):
             "the probability and the nuclei of the slide.",
             file=sys.stderr,
         )
-    failures = sum(_predict_slide(options, path) for path in slides)
-    if images := [path for path in paths if path not in slides]:
-        failures += _predict_images(options, images)
-    return 1 if failures else 0
+    batch = Batch(paths)
+    try:
+        for path in slides:
+            with batch.timed(path) as outcome:
+                _predict_slide(options, path, outcome)
+        if images := [path for path in paths if path not in slides]:
+            _predict_images(options, images, batch)
+    except BaseException:
+        with suppress(InputError):  # what ended the run is said, and not this
+            _report(options, batch)
+        raise
+    _report(options, batch)
+    if len(paths) > 1:
+        print(batch.summary())
+    return 1 if batch.count(REFUSED) or batch.count(INCOMPLETE) else 0
 
 
-def _predict_slide(options, path):
-    """Find the nuclei of a whole slide; return True if the slide, or a part of it, failed."""
+def _report(options, batch):
+    if options.json:
+        batch.write(options.json)
+
+
+def _predict_slide(options, path, outcome):
+    """Find the nuclei of a whole slide."""
     from ..slides import annotated, predict
 
+    results = options.out / path.stem
+    kinds = ("zarr", "geojson", "parquet", "json", *["h5ad"] * options.anndata)
+    outputs = [results.with_name(f"{results.name}.{kind}") for kind in kinds]
+    before = _modified(outputs[3])
     try:
         report = predict.predict(
             options.model,
@@ -105,59 +134,84 @@ def _predict_slide(options, path):
         )
     except SlideError as error:  # continue with the next slide
         print(error, file=sys.stderr)
-        return True
+        outcome.end(REFUSED, reason=str(error))
+        return
     for place, problem in report.problems.items():
         print(f"Left out: {place}: {problem}", file=sys.stderr)
-    results = options.out / path.stem
     print(
         f"{report.nuclei:,} nuclei in {report.tiles:,} tiles written to {results}.zarr, "
         f"{results}.geojson and {results}.parquet."
     )
     if options.anndata:
         annotated.write(results)
-    return bool(report.problems)
+    if report.problems:
+        reason = f"{path} has {len(report.problems):,} parts that could not be read."
+        outcome.end(INCOMPLETE, outputs, reason)
+    else:
+        there = before is not None and before == _modified(outputs[3])
+        outcome.end(SKIPPED if there else DONE, outputs)
 
 
-def _predict_images(options, images):
-    """Find the nuclei of images that fit into memory; return how many could not be read."""
+def _modified(path):
+    """When a file was last written, in nanoseconds; None if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _predict_images(options, images, batch):
+    """Find the nuclei of images that fit into memory."""
     from ..prediction import artefacts, engines, results
     from ..prediction.image import predict_image
 
-    engine, failures = engines.load(options.model, options.engine), 0
+    name = engines.choose(options.model, options.engine)
+    record = {"engine": name, "weights": engines.fingerprint(options.model, name)}
+    chosen = "mpp", "threshold", "min_score", "augment", "measures"
+    record |= {option: getattr(options, option) for option in chosen}
+    kinds = {kind: getattr(options, kind) for kind in ("probability", "overlay", "instances")}
+    todo = {}
+    for path in images:
+        outputs = results.paths(options.out, path.stem, anndata=options.anndata, **kinds)
+        made_from = {**record, "image": results.digest(path)}
+        if options.resume and results.are_written(outputs, made_from):
+            batch.outcomes[path].end(SKIPPED, outputs)
+        else:
+            todo[path] = outputs, made_from
+    engine = engines.load(options.model, name) if todo else None
     nested = sys.stderr.isatty()  # nested bars need a terminal
-    for path in tqdm(images, desc="Predicting", unit="image"):
-        try:
-            mpp = options.mpp or read_mpp(path)
-            found = predict_image(
-                engine,
-                path,
-                mpp,
-                threshold=options.threshold,
-                min_score=options.min_score,
-                augment=options.augment,
-                progress=nested,
+    for path, (outputs, made_from) in tqdm(todo.items(), desc="Predicting", unit="image"):
+        with batch.timed(path) as outcome:
+            try:
+                mpp = options.mpp or read_mpp(path)
+                found = predict_image(
+                    engine,
+                    path,
+                    mpp,
+                    threshold=options.threshold,
+                    min_score=options.min_score,
+                    augment=options.augment,
+                    progress=nested,
+                )
+            except InputError as error:
+                tqdm.write(str(error), file=sys.stderr)
+                outcome.end(REFUSED, reason=str(error))
+                continue
+            if mpp and not options.mpp:
+                tqdm.write(f"{path} has {mpp:.4g} um per pixel, as its file says.")
+            if notice := artefacts.notice(path, found.excluded.mean()):
+                tqdm.write(notice, file=sys.stderr)
+            # A file that cannot be written ends the run, because the next file would fail too.
+            results.write(
+                found,
+                options.out,
+                path.stem,
+                choice=options.measures,
+                settings=_settings(options, path) if options.anndata else None,
+                record=made_from,
+                **kinds,
             )
-        except InputError as error:
-            tqdm.write(str(error), file=sys.stderr)
-            failures += 1
-            continue
-        if mpp and not options.mpp:
-            tqdm.write(f"{path} has {mpp:.4g} um per pixel, as its file says.")
-        if notice := artefacts.notice(path, found.excluded.mean()):
-            tqdm.write(notice, file=sys.stderr)
-        # A file that cannot be written ends the run, because the next file would fail too.
-        results.write(
-            found,
-            options.out,
-            path.stem,
-            probability=options.probability,
-            overlay=options.overlay,
-            instances=options.instances,
-            choice=options.measures,
-            settings=_settings(options, path) if options.anndata else None,
-        )
-    print(f"{len(images) - failures} of {len(images)} masks written to {options.out}.")
-    return failures
+            outcome.end(DONE, outputs)
+    done, there = batch.count(DONE, images), batch.count(SKIPPED, images)
+    more = f"; {there} were there" if there else ""
+    print(f"{done} of {len(images)} masks written to {options.out}{more}.")
 
 
 def _settings(options, path):

@@ -26,7 +26,7 @@ _KINDS = {
 }
 """The kind of a file by the end of its name and its suffix, and which suffix is preferred: 1."""
 
-LARGEST = 500_000_000
+LARGEST = 100_000_000
 """Bytes of a file in an archive, once decompressed; an image of MoNuSeg has 3 million."""
 
 
@@ -98,7 +98,8 @@ def contents(path):
             member = opened.getinfo(path.relative_to(archive).as_posix())
             if member.file_size > LARGEST:
                 raise ValueError(f"it says that it has {member.file_size:,} bytes")
-            return _Member(path, opened.read(member))
+            with opened.open(member) as file:  # read() alone may unpack more than is said
+                return _Member(path, file.read(member.file_size))
     except Exception as error:  # each compression raises other kinds
         raise InputError(
             f"{path} is damaged in its archive ({reason(error)}): fetch it again."

@@ -5,7 +5,7 @@ it, `masks` makes masks and labels, `classes` tells the two apart.
 `resolution` knows micrometres per pixel. `files` finds and writes files.
 """
 
-from .colour import read_rgb
+from .colour import LargeImage, read_rgb
 from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, write_png
 from .masks import read_grey, read_labels, read_mask
 from .resolution import read_mpp
@@ -13,6 +13,7 @@ from .resolution import read_mpp
 __all__ = [
     "IMAGE_SUFFIXES",
     "SLIDE_SUFFIXES",
+    "LargeImage",
     "find_images",
     "read_grey",
     "read_labels",

@@ -1,5 +1,6 @@
 """Decode any image file to its real colours, as viewers show it; every reader starts here."""
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,12 @@ from . import png, tiff
 
 _USABLE = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA")
 """Pixel formats of Pillow that give an array of greys or of 8-bit colours."""
+
+_PROGRESSIVE = 6
+"""Further bytes for each pixel of a progressive JPEG, which is decoded in several passes."""
+
+_BAND = 2**22
+"""Pixels that are copied from Pillow at once; a copy at once of all would take as much again."""
 
 _KNOWN = b"\x89PNG", b"\xff\xd8\xff"
 """How PNG and JPEG begin."""
@@ -52,8 +59,41 @@ def decode(path):
         If the file is missing, damaged, not an image, or too large.
     """
     path = expand(path)
+    with _explained(path):
+        return _repeated(_with_pillow, path)
+
+
+def decode_large(path):
+    """Decode a PNG or JPEG that stays in the memory of Pillow, to be read in parts.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    PIL.Image.Image
+        For `part`.
+
+    Raises
+    ------
+    InputError
+        As for `decode`; or if viewers turn the image.
+    """
+    with _explained(path):
+        return _repeated(_large, path)
+
+
+def part(image, top, left, height, width):
+    """Return a part of an image of `decode_large` as a `Picture`."""
+    return _picture(image.crop((left, top, left + width, top + height)))
+
+
+@contextmanager
+def _explained(path):
+    """Turn what decoders raise into an InputError."""
     try:
-        return _decode(path)
+        yield
     except InputError:
         raise
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +111,8 @@ def decode(path):
         raise InputError(f"{path} is not an image: use PNG, TIFF or JPEG.") from None
     except (Image.DecompressionBombError, MemoryError):
         raise InputError(
-            f"{path} is too large to open at once: cut it into smaller images."
+            f"{path} is too large to open at once: cut it into smaller images, or predict it as a "
+            "tiled TIFF, which `vips tiffsave IMAGE large.tif --tile --compression jpeg` makes."
         ) from None
     except NotImplementedError as error:
         raise InputError(
@@ -83,15 +124,29 @@ def decode(path):
         ) from None
 
 
-def _decode(path):
+def _repeated(function, path):
+    """Call a function with a file, and again with the file without metadata if that fails."""
     try:
-        return _with_pillow(path)
+        return function(path)
+    except InputError:
+        raise
     except ValueError:
         # Pillow refuses text and colour profiles that are long, but they are of no use here.
         shorter = png.without_metadata(path)
         if shorter is None:
             raise
-        return _with_pillow(shorter)
+        return function(shorter)
+
+
+def _large(path):
+    with Image.open(path) as image:
+        _check_memory(image, 4)
+        if _orientation(image) in range(2, 9):
+            raise InputError(f"{path} is turned by its EXIF orientation: save it upright.")
+        if _is_deep(image):
+            raise InputError(f"{path} has 16-bit colour, not 8-bit colour: save it as 8-bit RGB.")
+        image.load()
+        return image
 
 
 def _with_pillow(path):
@@ -104,19 +159,51 @@ def _with_pillow(path):
     with opened as image:
         if image.format == "TIFF" and tiff.is_beyond_pillow(image, path):
             return _with_tifffile(path)
-        # Pillow reduces 16-bit colour to the upper byte, and only shows this before decoding.
-        if image.mode.startswith("RGB") and (";16" in str(image.tile) or tiff.is_deep(image)):
+        if _is_deep(image):
             return Picture(None, "16-bit colour")
+        _check_memory(image, 8)  # Pillow has four bytes for each pixel, and so has the array
         image.load()
         turn = 1 if image.format == "TIFF" else _orientation(image)  # Pillow has turned a TIFF
-        if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
-            clear = image.mode == "PA" or "transparency" in image.info
-            image = image.convert("RGBA" if clear else "RGB")
-        words = f"the pixel format {image.mode}"
-        if image.mode == "La":
-            image = image.convert("LA")
-        pixels = np.asarray(image) if image.mode in _USABLE else None
+        pixels, words = _in_bands(image)
     return Picture(_turned(pixels, turn), words)
+
+
+def _is_deep(image):
+    """Whether Pillow would reduce 16-bit colour to the upper byte; only known before decoding."""
+    return image.mode.startswith("RGB") and (";16" in str(image.tile) or tiff.is_deep(image))
+
+
+def _check_memory(image, each):
+    """Refuse an image that would take more than `tiff.MOST` at so many bytes for each pixel."""
+    each += _PROGRESSIVE * bool(image.info.get("progressive"))
+    if image.width * image.height * each > tiff.MOST:
+        raise Image.DecompressionBombError
+
+
+def _in_bands(image):
+    """The picture of an image that was decoded, some rows at a time."""
+    rows = max(1, _BAND // max(1, image.width))
+    if image.height <= rows:
+        return _picture(image)
+    pixels = None
+    for top in range(0, image.height, rows):
+        band, words = part(image, top, 0, min(rows, image.height - top), image.width)
+        if band is None:
+            return Picture(None, words)
+        if pixels is None:
+            pixels = np.empty((image.height, *band.shape[1:]), band.dtype)
+        pixels[top : top + rows] = band
+    return Picture(pixels, words)
+
+
+def _picture(image):
+    if image.mode in ("P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+        clear = image.mode == "PA" or "transparency" in image.info
+        image = image.convert("RGBA" if clear else "RGB")
+    words = f"the pixel format {image.mode}"
+    if image.mode == "La":
+        image = image.convert("LA")
+    return Picture(np.asarray(image) if image.mode in _USABLE else None, words)
 
 
 def _with_tifffile(path):

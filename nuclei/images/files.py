@@ -1,6 +1,7 @@
 """Find image files and slides in folders, and write PNG files."""
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..atomic import atomic_write
 from ..errors import InputError
@@ -43,18 +44,23 @@ def find_images(paths):
     return images
 
 
-def write_png(path, pixels):
+def write_png(path, pixels, texts=None):
     """Write an image or a mask as PNG, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
     pixels : ndarray of uint8, shape (H, W, 3) or (H, W), or of uint16, shape (H, W)
+    texts : dict of str to str, optional
+        Texts for the file to keep, by keyword.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
+    kept = PngInfo()
+    for keyword, text in (texts or {}).items():
+        kept.add_text(keyword, text)
     with atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=kept)

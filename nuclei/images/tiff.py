@@ -1,5 +1,6 @@
 """Decode the TIFFs that Pillow cannot read or reads wrongly, with tifffile."""
 
+import io
 import logging
 import math
 import re
@@ -16,6 +17,9 @@ _BEYOND_PILLOW = ("zstd", "webp", "lzma")
 DECODED_TO_RGB = (6, 7, 34892, 33007, 50001, 50002, 52546)  # JPEG, WebP, JPEG XL
 """Compressions whose decoder turns YCbCr into RGB."""
 
+IMAGES = (6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 50001)
+"""Compressions whose parts are images with a size of their own: JPEG, JPEG 2000, PNG and WebP."""
+
 FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
 """What the OME-XML of fluorescence has."""
 
@@ -23,6 +27,12 @@ ORIENTATION = 274
 """Number of the tag of TIFF and EXIF that says how viewers turn the image."""
 
 _BITS, _SAMPLES = 258, 277
+
+MOST = 10**9
+"""Bytes that decoding an image may take."""
+
+LARGEST_PART = 2**26
+"""Pixels of a tile or strip of a slide: three threads decode one each, 200 MB as RGB."""
 
 
 def start(path):
@@ -102,6 +112,7 @@ def decode(path):
         if words:
             return None, words, 1
         _check(series, page)
+        guard(page)
         pixels, turn = series.asarray(), page.tags.valueof(ORIENTATION, 1)
         single = [i for i, axis in enumerate(series.axes) if axis not in (*"YX", *others)]
         pixels = pixels.squeeze(tuple(single))
@@ -145,10 +156,41 @@ def is_cut_short(page):
 
 
 def has_huge_parts(page):
-    """Whether a part of a page, which is decoded at once, has more pixels than Pillow allows."""
-    strip = min(page.rowsperstrip, page.imagelength) * page.imagewidth
-    part = page.tilelength * page.tilewidth if page.is_tiled else strip
-    return bool(Image.MAX_IMAGE_PIXELS) and part > 2 * Image.MAX_IMAGE_PIXELS
+    """Whether a part of a page, which is decoded at once, has more than `LARGEST_PART` pixels."""
+    return _pixels_of_part(page) > LARGEST_PART
+
+
+def guard(page):
+    """Make a page refuse parts that are images of their own, and say that they are far larger.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+        Reading a part of it, and of all pages of the same form, then raises a ValueError.
+    """
+    most, decode = 4 * _pixels_of_part(page), page.decode
+
+    def guarded(data, *arguments, **options):
+        try:
+            with Image.open(io.BytesIO(data or b"")) as image:
+                width, height = image.size
+        except Image.DecompressionBombError as error:
+            raise ValueError(str(error)) from None
+        except Exception:  # no image that Pillow knows: the decoder gets a buffer of the right size
+            return decode(data, *arguments, **options)
+        if width * height > most:
+            raise ValueError(f"a part says that it has {width} x {height} pixels")
+        return decode(data, *arguments, **options)
+
+    if page.compression in IMAGES:
+        page.decode = guarded
+
+
+def _pixels_of_part(page):
+    """Pixels of a tile or strip, as the tags say."""
+    if page.is_tiled:
+        return page.tilelength * page.tilewidth
+    return min(page.rowsperstrip, page.imagelength) * page.imagewidth
 
 
 def _unusable(others, series, page, ome):
@@ -175,7 +217,11 @@ def _check(series, page):
     import tifffile
 
     limit = Image.MAX_IMAGE_PIXELS
-    if has_huge_parts(page) or (limit and page.imagelength * page.imagewidth > 2 * limit):
+    if limit and page.imagelength * page.imagewidth > 2 * limit:
+        raise Image.DecompressionBombError
+    size = page.dtype.itemsize if page.dtype else 1
+    # The image, a copy if the axis of colours is moved, and the part that is decoded.
+    if (2 * series.size + _pixels_of_part(page) * page.samplesperpixel) * size > MOST:
         raise Image.DecompressionBombError
     if page.compression != 1 and page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise NotImplementedError(f"it is compressed by method {int(page.compression)}")

@@ -9,6 +9,9 @@ from .upsampling import BilinearUpSampling2D
 LOW_LEVEL_CHANNELS = 48
 """Channels of the stride 4 features in the decoder, as in v3+."""
 
+RATES = 8, 256
+"""Most dilation rates, and the highest: each takes memory, in the network and in its padding."""
+
 
 def deeplabv3(
     backbone="mobilenetv2",
@@ -54,11 +57,14 @@ def deeplabv3(
     Raises
     ------
     ValueError
-        If there is no such backbone or output stride; or as in `blocks.check_sizes`.
+        If there is no such backbone or output stride, or `rates` are beyond `RATES`; or as in
+        `blocks.check_sizes`.
     InputError
         If `backbone_weights` is missing, damaged, or belongs to another network.
     """
     check_sizes("DeepLabv3", max(width, channels), width=width, channels=channels)
+    if len(rates) > RATES[0] or not all(1 <= rate <= RATES[1] for rate in rates):
+        raise ValueError(f"A DeepLabv3 needs at most {RATES[0]} rates, from 1 to {RATES[1]}.")
     image = Input((None, None, 3), name="image")
     encoder = encoders.build(backbone, image, output_stride, backbone_weights)
     kind = encoders.ENCODERS[backbone]

@@ -12,6 +12,11 @@ import numpy as np
 
 from ..atomic import expand
 from ..errors import InputError
+from ..modelfiles import hdf5, safe
+
+SPARE = 2**24
+"""Bytes that a file of weights may have beyond four numbers of 32 bits for each weight, which are
+the weight itself and what an optimizer keeps of it."""
 
 
 def load_weights(model, path, cure):
@@ -32,12 +37,15 @@ def load_weights(model, path, cure):
     ------
     InputError
         If the file is missing, cannot be read, has another suffix, is damaged or not HDF5, or
-        belongs to another architecture, or has values that are NaN or infinite.
+        belongs to another architecture, or has values that are NaN or infinite; or if it holds
+        anything but weights of its own, see `hdf5.check`, or far more than the network takes.
     """
     path = expand(path)
     if path.suffix.lower() not in (".h5", ".hdf5"):
         raise InputError(f"{path} is no .weights.h5 or .h5 file: {cure}")
     try:
+        most = SPARE + 16 * model.count_params()
+        safe.check(path, most)
         file = _Memory(path, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"{path} is missing: {cure}") from None
@@ -46,8 +54,12 @@ def load_weights(model, path, cure):
             f"{path} cannot be read ({error.strerror}): check its permissions and its disk."
         ) from error
     try:
+        hdf5.check(file, path, most)
+        file.seek(0)
         with warnings.catch_warnings(action="ignore"):  # Keras warns for each layer, then raises
             model.load_weights(file)
+    except InputError:
+        raise
     except (ValueError, KeyError) as error:
         raise InputError(f"{path} does not fit this {model.name}: {cure}") from error
     except Exception as error:  # HDF5 and its wrapper raise many kinds for damaged files

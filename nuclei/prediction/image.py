@@ -98,7 +98,7 @@ def predict_image(
         A pixel belongs to a nucleus from this probability up.
     min_score : float
         Nuclei with a lower score are left out; 0 keeps all.
-    augment, progress : bool
+    augment, progress
         As for `windows.predict_maps`.
 
     Returns

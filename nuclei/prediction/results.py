@@ -1,11 +1,72 @@
-"""Write the nuclei of an image to files."""
+"""Write the nuclei of an image to files, and know them again."""
+
+import hashlib
+import json
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from ..atomic import atomic_write, expand
 from ..images import write_png
 from . import h5ad, measures, outlines
+
+RECORD = "nuclei"
+"""Keyword of the text in a mask that says what it and the other files were made from."""
+
+
+def paths(out, stem, *, probability=False, overlay=False, instances=False, anndata=False):
+    """List the files that `write` writes with these arguments, the mask last.
+
+    Returns
+    -------
+    list of Path
+    """
+    endings = ["_probability.tif"] * probability
+    endings += ["_labels.tif", ".geojson", ".csv"] * instances + [".h5ad"] * anndata
+    endings += ["_overlay.png"] * overlay + ["_mask.png"]
+    return [expand(out) / f"{stem}{ending}" for ending in endings]
+
+
+def are_written(files, record):
+    """Return whether files are as `write` wrote them, from the same image in the same way.
+
+    The record of it lies in the mask, which is renamed into place last. It has a hash of each other
+    file, because a run with other settings may have been killed after it replaced some of them.
+
+    Parameters
+    ----------
+    files : list of Path
+        From `paths`.
+    record : dict
+        As for `write`.
+
+    Returns
+    -------
+    bool
+        False also if a file is missing or damaged.
+    """
+    *others, mask = files
+    try:
+        with Image.open(mask) as image:
+            image.load()  # fails if it is damaged
+            before = json.loads(image.info[RECORD])
+        written = before.pop("files")
+        # Through JSON, too, which knows no tuples.
+        return before == json.loads(json.dumps(record)) and all(
+            written[path.name] == digest(path) for path in others
+        )
+    except Exception:  # whatever is wrong with it, it is none of these masks
+        return False
+
+
+def digest(path):
+    """Hash a file: 64 hexadecimal digits, or None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def write(
@@ -18,6 +79,7 @@ def write(
     instances=False,
     choice="basic",
     settings=None,
+    record=None,
 ):
     """Write the nuclei of an image, each file completely or not at all.
 
@@ -38,12 +100,17 @@ def write(
         Which measures of each nucleus.
     settings : dict, optional
         If given, `<stem>.h5ad` is written too, see `h5ad.write`; it needs `instances`.
+    record : dict, optional
+        What the nuclei were found in and how, JSON-serialisable: the mask keeps it for
+        `are_written`.
 
     Raises
     ------
     InputError
         If a file cannot be written.
     """
+    kinds = {"probability": probability, "overlay": overlay, "instances": instances}
+    *others, mask = paths(out, stem, anndata=settings is not None, **kinds)
     stem = expand(out) / stem
     if probability:
         with atomic_write(f"{stem}_probability.tif") as temporary:
@@ -55,8 +122,11 @@ def write(
 
         nuclei = found.labels if instances else found.mask
         write_png(f"{stem}_overlay.png", outline(found.image, nuclei))
+    if record is not None:
+        record = {**record, "files": {path.name: digest(path) for path in others}}
     # The mask is written last: if it exists, the other files of the image do too.
-    write_png(f"{stem}_mask.png", found.mask.astype(np.uint8) * 255)
+    text = None if record is None else {RECORD: json.dumps(record)}
+    write_png(mask, found.mask.astype(np.uint8) * 255, text)
 
 
 def _write_nuclei(found, stem, choice, settings):

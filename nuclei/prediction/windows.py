@@ -1,6 +1,7 @@
 """Predict images of any size in large windows, which are blended where they overlap."""
 
 import math
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -75,8 +76,9 @@ def predict_maps(
     augment : bool
         Test-time augmentation: average over the 8 flips and quarter turns of the image, which
         takes 8 times as long.
-    progress : bool
-        Show a progress bar over the windows.
+    progress : bool or callable
+        Show a progress bar over the windows. A callable is given the list of batches and iterates
+        over it, as `tqdm.tqdm` does.
 
     Returns
     -------
@@ -100,7 +102,9 @@ def predict_maps(
     engine = as_engine(model)
 
     def predicted(view, title):
-        return _predict_view(engine, view, window, overlap, batch_size, title if progress else None)
+        bar = partial(tqdm, desc=title, unit="batch", leave=False, disable=not progress)
+        bar = progress if callable(progress) else bar
+        return _predict_view(engine, view, window, overlap, batch_size, bar)
 
     return test_time_augmentation(predicted, image, augment)
 
@@ -141,7 +145,7 @@ def _predict_view(engine, image, window, overlap, batch_size, bar):
     blended = np.zeros(shape, np.float32)
     places = list(product(range(len(tops)), range(len(lefts))))
     batches = [places[i : i + batch_size] for i in range(0, len(places), batch_size)]
-    for batch in tqdm(batches, desc=bar, unit="batch", leave=False, disable=bar is None):
+    for batch in bar(batches):
         windows = np.stack([image[np.ix_(rows[i], columns[j])] for i, j in batch])
         for (i, j), maps in zip(batch, engine.forward(windows), strict=True):
             weights = row_weights[i][:, None] * column_weights[j]

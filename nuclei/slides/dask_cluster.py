@@ -33,7 +33,8 @@ def connect(workers=1, scheduler=None):
         With 1 the work is done in this process, in three threads, so that the network need not
         wait while nuclei are separated. More workers are processes that share the cores.
     scheduler : str, optional
-        Address of a running Dask scheduler, such as tcp://10.0.0.1:8786.
+        Address of a running Dask scheduler, such as tcp://10.0.0.1:8786. For tls:// the settings
+        of Dask name the certificates.
 
     Yields
     ------
@@ -56,10 +57,10 @@ def connect(workers=1, scheduler=None):
         if scheduler:
             try:
                 client = distributed.Client(scheduler)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: TLS
                 raise InputError(
                     f"No Dask scheduler answers at {scheduler} ({error}): start one with "
-                    "`dask scheduler`, or check the address."
+                    "`dask scheduler`, check the address, and for TLS see deploy/README.md."
                 ) from None
             owner = client
         else:
@@ -144,7 +145,9 @@ def _result(future):
 def _local_cluster(distributed, workers):
     options = {"dashboard_address": "127.0.0.1:8787", "memory_limit": 0}
     if workers == 1:
-        return distributed.LocalCluster(1, threads_per_worker=3, processes=False, **options)
+        # Even a worker that is a thread has a page of its own, by default for all the network.
+        options |= {"worker_dashboard_address": "127.0.0.1:0", "processes": False}
+        return distributed.LocalCluster(1, threads_per_worker=3, **options)
     cores = str(max(1, (os.cpu_count() or 1) // workers))
     # Each process reads these when it imports TensorFlow.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"

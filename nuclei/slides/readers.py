@@ -1,16 +1,19 @@
-"""Read the pyramid levels of slide files, with OpenSlide if it can, else with tifffile."""
+"""Read the levels of slide files, with OpenSlide if it can, else with tifffile or Pillow."""
 
 import math
+import threading
+from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
-from ..errors import SlideError, reason
-from ..images import SLIDE_SUFFIXES, tiff
+from ..errors import InputError, SlideError, reason
+from ..images import SLIDE_SUFFIXES, LargeImage, read_mpp, tiff
 from ..images.resolution import of_tiff
 from . import dicom, resolution
 
 LARGE = 64_000_000
-"""Number of pixels above which any TIFF is treated as a slide."""
+"""Number of pixels above which any TIFF, PNG or JPEG is treated as a slide."""
 
 
 def is_slide(path):
@@ -23,16 +26,17 @@ def is_slide(path):
     Returns
     -------
     bool
-        True for the suffixes of slides. Other files are known by their content: a TIFF is a slide
-        if it holds a pyramid or more than `LARGE` pixels, and a DICOM file if it says so. False
-        for a file that cannot be read.
+        True for the suffixes of slides. Other files are known by their content: an image is a slide
+        if it has more than `LARGE` pixels, a TIFF also if it holds a pyramid, and a DICOM file if
+        it says so. False for a file that cannot be read.
     """
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
     try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-        if start not in tiff.STARTS:
+        if _is_plain(path):
+            with Image.open(path) as image:
+                return image.width * image.height > LARGE
+        if not tiff.start(path).startswith(tiff.STARTS):
             return dicom.read_instance(path) is not None
         with tiff.open_tiff(path) as file:
             images = file.series
@@ -71,7 +75,7 @@ def open_levels(path):
     # OpenSlide opens any tiled TIFF but sees only one level of pyramids by other vendors.
     if openslide.OpenSlide.detect_format(str(path)) not in (None, "generic-tiff"):
         return _OpenSlideLevels(path)
-    return _TiffLevels(path)
+    return _PlainLevels(path) if _is_plain(path) else _TiffLevels(path)
 
 
 class _OpenSlideLevels:
@@ -129,6 +133,37 @@ class _OpenSlideLevels:
         return np.ascontiguousarray(image)
 
 
+class _PlainLevels:
+    """A PNG or JPEG, which is decoded at once but predicted in tiles."""
+
+    def __init__(self, path):
+        self._file = path, path.stat().st_mtime_ns
+        self.sizes, self.downsamples, self.offset = [self._image().shape], [1.0], (0, 0)
+        try:
+            mpp = read_mpp(path)
+        except InputError as error:
+            raise SlideError(str(error)) from None
+        self.stated = mpp and (mpp, mpp)
+
+    def read(self, level, top, left, height, width):
+        return self._image().read(top, left, height, width)
+
+    def _image(self):
+        with _DECODING:
+            return _decoded(*self._file)
+
+
+_DECODING = threading.Lock()
+
+
+@lru_cache(maxsize=1)  # each takes hundreds of megabytes, and a slide is opened several times
+def _decoded(path, _modified):
+    try:
+        return LargeImage(path)
+    except InputError as error:
+        raise SlideError(str(error)) from None
+
+
 class _TiffLevels:
     """A plain or pyramidal TIFF; of several images in it, the largest."""
 
@@ -167,8 +202,11 @@ class _TiffLevels:
             raise SlideError(f"{path} is cut short: get a fresh copy.")
         if any(tiff.has_huge_parts(level.keyframe) for level in series.levels):
             raise SlideError(
-                f"{path} has parts that are too large to open at once: save it in tiles."
+                f"{path} has parts that are too large to open at once: save it in tiles, as with "
+                "`vips tiffsave IMAGE large.tif --tile`."
             )
+        for level in series.levels:
+            tiff.guard(level.keyframe)
         self._first = series.axes.index("Y")  # 1 if each colour has a plane or a page, else 0
         self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]
@@ -186,6 +224,11 @@ class _TiffLevels:
         if self._first:
             part = np.moveaxis(part, 0, -1)
         return np.ascontiguousarray(part[..., :3])
+
+
+def _is_plain(path):
+    """Whether a file is a PNG or JPEG, by how it begins."""
+    return tiff.start(path).startswith((b"\x89PNG", b"\xff\xd8\xff"))
 
 
 def _images(series):

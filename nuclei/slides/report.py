@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import SlideError
 from . import export, ome_zarr
 
 
@@ -62,7 +62,7 @@ def read_report(path, settings):
 
     Raises
     ------
-    InputError
+    SlideError
         If the file is no report, or of a run with other settings.
     """
     if not path.exists():
@@ -75,7 +75,7 @@ def read_report(path, settings):
         if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path} is not the report of a slide: remove it.") from None
+        raise SlideError(f"{path} is not the report of a slide: remove it.") from None
     check_settings(path, before, settings)
     return report
 
@@ -102,20 +102,20 @@ def content(slide):
 
 
 def check_settings(path, before, settings):
-    """Raise an InputError if a file is from a run with other settings, or of another slide."""
+    """Raise a SlideError if a file is from a run with other settings, or of another slide."""
     before = {"measures": "basic", **before}  # the only choice in earlier releases
     settings = dict(settings)
     now, parts = settings.pop("content", ()), before.get("content")
     if not isinstance(parts, list):  # it is lacking in earlier releases
         parts = now
     if sum(one != other for one, other in zip(parts, now, strict=False)) > REPAIRED:
-        raise InputError(
+        raise SlideError(
             f"{path} is from a run with another slide of this name and size: use another folder "
             "for --out, or remove the results of that run."
         )
     for name, value in settings.items():
         if before.get(name) != value:
-            raise InputError(
+            raise SlideError(
                 f"{path} is from a run with another {name} ({before.get(name)}, not {value}): use "
                 "another folder for --out, or remove the results of that run."
             )

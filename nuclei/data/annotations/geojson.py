@@ -19,8 +19,12 @@ from .xml_files import check_any
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 """How compressed files begin; QuPath writes both."""
 
-MOST = 2**30
+MOST = 2**28
 """Bytes that a compressed file may unpack to."""
+
+PARSED = 700_000_000
+"""Bytes that parsed JSON may take: 64 for each list or object and 32 for each number in them. These
+are five million points of outlines, or an image with hundreds of thousands of nuclei."""
 
 NO_NUCLEI = "tile", "PathTileObject", "tmaCore", "tma_core", "TMACoreObject", "root"
 """Types of object that are no nuclei, in the spellings of all versions."""
@@ -88,6 +92,8 @@ def read(path, shape, classes=None):
     """
     try:
         objects = list(chain.from_iterable(map(_objects, _parse(path))))
+    except InputError:
+        raise
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is not complete GeoJSON ({error}): export it from QuPath again."
@@ -116,13 +122,21 @@ def _parse(path):
     """Parsed JSON of a file: one document, or those in a zip file."""
     try:
         data = path.read() if hasattr(path, "read") else Path(path).read_bytes()
-        return [json.loads(text.decode("utf-8-sig")) for text in _unpacked(data)]
+        return [_loads(text) for text in _unpacked(data)]
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the path.") from None
     except PermissionError:
         raise InputError(f"{path} cannot be read: change its permissions.") from None
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise InputError(f"{path} cannot be read ({error}): get a fresh copy.") from None
+
+
+def _loads(text):
+    """Parse JSON, unless it would take the memory that `PARSED` says."""
+    lists, entries = text.count(b"[") + text.count(b"{"), text.count(b",")
+    if 64 * lists + 32 * entries > PARSED:
+        raise OSError(f"it has {entries:,} numbers, far more than the outlines of an image")
+    return json.loads(text.decode("utf-8-sig"))
 
 
 def _unpacked(data):

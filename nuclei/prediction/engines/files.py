@@ -4,6 +4,7 @@ The facts say which weights the model was made from, so that it is not used with
 """
 
 import json
+import lzma
 import os
 import zipfile
 from dataclasses import dataclass
@@ -11,13 +12,20 @@ from pathlib import Path
 
 from ...atomic import atomic_write
 from ...errors import InputError
+from ...modelfiles.safe import check
 
 STRUCTURE, WEIGHTS, FACTS = "model.xml", "model.bin", "engine.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time of all members of an archive, so that equal models make equal files."""
 
-LARGEST = {STRUCTURE: 2**26, WEIGHTS: 2**30, FACTS: 2**20}
-"""Bytes of a member once unpacked: a small archive of a stranger may grow to fill the memory."""
+LARGEST = {STRUCTURE: 2**24, WEIGHTS: 2**29, FACTS: 2**20}
+"""Bytes of a member once unpacked: a small archive of a stranger may grow to fill the memory. Those
+of the largest model here have 2**20, 2**27 and 2**10."""
+
+DAMAGE = (
+    *(zipfile.BadZipFile, zipfile.zlib.error, lzma.LZMAError, EOFError),
+    *(KeyError, ValueError, TypeError, RuntimeError),  # RuntimeError: a password; nested too deeply
+)
 
 
 @dataclass(frozen=True)
@@ -85,20 +93,28 @@ def read(path):
         If it is damaged or cannot be read.
     """
     try:
+        check(path, sum(LARGEST.values()))
         with zipfile.ZipFile(path) as archive:
-            # A member never gives more than the size that it declares.
-            if any(archive.getinfo(name).file_size > size for name, size in LARGEST.items()):
-                raise ValueError
-            facts = json.loads(archive.read(FACTS))
-            if not {"fingerprint", "network", "openvino"} <= set(facts):
-                raise ValueError
-            return EngineContent(archive.read(STRUCTURE), archive.read(WEIGHTS), facts, path)
+            structure, weights, facts = (_member(archive, name) for name in LARGEST)
+        facts = json.loads(facts)
+        if not {"fingerprint", "network", "openvino"} <= set(facts):
+            raise ValueError
+        return EngineContent(structure, weights, facts, path)
     except FileNotFoundError:
         raise
-    except (zipfile.BadZipFile, zipfile.zlib.error, EOFError, KeyError, ValueError, TypeError):
+    except DAMAGE:
         raise InputError(f"{path} is damaged: restore the file or run `make quantize`.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
+
+
+def _member(archive, name):
+    """Read a member, without unpacking more of it than it says that it has."""
+    member = archive.getinfo(name)
+    if member.file_size > LARGEST[name]:
+        raise ValueError
+    with archive.open(member) as file:
+        return file.read(member.file_size)
 
 
 def cached_file(fingerprint):

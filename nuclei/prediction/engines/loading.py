@@ -14,6 +14,9 @@ from .openvino_engine import OpenVINOEngine
 ENGINES = ("keras", "openvino", "openvino-int8")
 AUTO = "auto"
 
+CHANNELS = 1, 2
+"""Channels of a model: probability, and perhaps distance. More would only take memory."""
+
 
 def choose(name, engine=AUTO):
     """Choose the engine that predicts a model, without importing Keras where there is no GPU.
@@ -87,6 +90,16 @@ def load(name, engine=AUTO):
         OpenVINO is not installed, or a file is damaged.
     """
     engine, folder = choose(name, engine), modelfiles.find(name)
+    loaded = _load(engine, folder)
+    if loaded.channels not in CHANNELS:
+        raise InputError(
+            f"{folder} gives {loaded.channels} numbers at each pixel, not 1 or 2 as models of "
+            "nuclei: restore the model."
+        )
+    return loaded
+
+
+def _load(engine, folder):
     if engine == "openvino":
         return OpenVINOEngine(engine, convert.float32(folder))
     if engine == "openvino-int8":
@@ -99,7 +112,7 @@ def load(name, engine=AUTO):
             ) from None
     with silence_native_stderr():
         from ... import modelzoo
-    return KerasEngine(modelzoo.load(name))
+    return KerasEngine(modelzoo.load(folder))
 
 
 def read_int8(folder):

@@ -6,9 +6,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from . import ROOT
-from .atomic import expand
-from .errors import InputError
+from .. import ROOT
+from ..atomic import expand
+from ..errors import InputError
+from .safe import check, inside, read_json
 
 MODELS = ROOT / "models"
 
@@ -89,7 +90,7 @@ def int8_file(folder):
 def _files(folder, suffix):
     """The file with a suffix that is named after its folder, and all with this suffix."""
     found = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
-    return folder / f"{folder.name}{suffix}", found
+    return inside(folder / f"{folder.name}{suffix}"), [*map(inside, found)]
 
 
 def fingerprint(folder):
@@ -113,22 +114,32 @@ def fingerprint(folder):
     digest = hashlib.sha256()
     path = folder / "config.json"
     try:
-        config = path.read_bytes()
-        with suppress(ValueError):  # `modelzoo.read_config` says what is wrong with it
-            config = json.dumps(json.loads(config), sort_keys=True).encode()
-        digest.update(config)
+        digest.update(_canonical(path))
         path = weights_file(folder)
-        with suppress(FileNotFoundError):  # so does `modelzoo.load`
-            digest.update(path.read_bytes())
+        with suppress(FileNotFoundError):  # `modelzoo.load` says that
+            check(path)
+            with open(path, "rb") as file:
+                while part := file.read(2**20):
+                    digest.update(part)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
     return digest.hexdigest()
+
+
+def _canonical(path):
+    """The content of a JSON file, however it is spaced and ordered."""
+    try:
+        return json.dumps(read_json(path), sort_keys=True).encode()
+    except InputError:
+        raise
+    except (ValueError, RecursionError):  # `modelzoo.read_config` says what is wrong with it
+        return b""
 
 
 def read_metrics(folder):
     """Read `metrics.json`, the record of training and evaluation; an InputError if that fails."""
     path = expand(folder) / "metrics.json"
     try:
-        return json.loads(path.read_bytes())  # as bytes in UTF-8, whatever the locale
+        return read_json(path)
     except (OSError, ValueError):
         raise InputError(f"{path} is missing or damaged: restore it or train again.") from None

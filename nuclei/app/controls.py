@@ -1,0 +1,107 @@
+"""The controls of the page and where they stand: what people move, and no more."""
+
+import html
+
+import ipywidgets as widgets
+
+from .. import modelfiles
+from ..images.resolution import MPP, PLAUSIBLE
+from . import picture
+from .access import Access
+from .work import EXAMPLES
+
+SCORES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
+"""The key figures of a model, and their names."""
+
+STYLE = """<style>
+.nuclei-page { max-width: 1200px }
+.nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
+.nuclei-page .leaflet-image-layer { image-rendering: pixelated }
+.nuclei-page progress { width: 100%; accent-color: #00507e }
+.nuclei-page .downloads a { display: inline-block; padding: .5em; color: #00507e }
+.nuclei-page .problem { color: #8a1c00; font-weight: bold }
+.nuclei-page :focus-visible { outline: 3px solid #00507e }
+</style>"""
+
+ROW = {"display": "flex", "flex_flow": "row wrap"}
+WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
+
+
+class Controls:
+    """The widgets of one page.
+
+    Parameters
+    ----------
+    model : str
+        The model that is chosen first.
+    threshold, min_score : float
+        Where the sliders stand first.
+    """
+
+    def __init__(self, model, threshold, min_score):
+        names = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+        self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
+        self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
+        self.card = widgets.HTML(card(model))
+        low, high = PLAUSIBLE
+        self.mpp = widgets.BoundedFloatText(
+            MPP, min=low, max=high, step=0.01, description="\u00b5m per pixel", **WIDE
+        )
+        limits = {"min": 0.05, "max": 0.95, "step": 0.01, **WIDE}
+        self.threshold = widgets.FloatSlider(threshold, description="Threshold", **limits)
+        limits["min"] = 0
+        self.min_score = widgets.FloatSlider(min_score, description="Lowest score", **limits)
+        self.opacity = widgets.FloatSlider(
+            1, min=0, max=1, step=0.05, description="Opacity of outlines", **WIDE
+        )
+        self.fill = widgets.Dropdown(options=list(picture.FILLS), description="Fill by", **WIDE)
+        self.number = widgets.BoundedIntText(0, min=0, max=0, description="Nucleus no.", **WIDE)
+        self.save = widgets.Button(description="Make files to download", layout={"width": "auto"})
+        self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
+        self.progress(1)
+
+    def lay_out(self, upload, fields, view, charts):
+        """Arrange the other parts of the page and the controls in one widget."""
+        left = widgets.VBox(
+            [upload, fields, self.files, self.model, self.card, self.mpp]
+            + [self.threshold, self.min_score, self.opacity, self.fill],
+            layout={"flex": "1 1 280px", "min_width": "0"},
+        )
+        right = widgets.VBox(
+            [self.status, self.bar, view, self.number, self.measures, charts],
+            layout={"flex": "3 1 320px", "min_width": "0"},
+        )
+        both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
+        page = widgets.VBox([widgets.HTML(STYLE), Access(), both, self.save, self.links])
+        page.add_class("nuclei-page")
+        return page
+
+    def say(self, text, kind="said"):
+        """Write a sentence over the image; `problem` is the kind of errors."""
+        self.status.value = f'<p role="status" class="{kind}">{html.escape(str(text))}</p>'
+
+    def progress(self, done):
+        """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""
+        bar = f'<progress aria-label="Progress" max="100" value="{100 * done:.0f}"></progress>'
+        self.bar.value = bar
+        self.bar.layout.visibility = "hidden" if done >= 1 else "visible"
+
+
+def card(model):
+    """Key figures of a model, from its test images, in HTML."""
+    metrics = modelfiles.read_metrics(modelfiles.find(model))
+    test = metrics.get("test", {})
+    mean = test.get("mean")
+    if not mean:
+        return "<p>This model was not measured on test images.</p>"
+    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in SCORES.items() if key in mean]
+    return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
+
+
+def table(row):
+    """The measures of one nucleus, in HTML."""
+    cells = "".join(
+        f"<tr><th scope='row'>{html.escape(name)}</th><td>{value}</td></tr>"
+        for name, value in row.items()
+    )
+    return f"<table class='measures'>{cells}</table>"

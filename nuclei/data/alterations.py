@@ -1,0 +1,46 @@
+"""Images as other laboratories and scanners might give them: pale, dark, blurred, compressed."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from .stains import optical_density
+
+
+def _stain(strength):
+    def change(image):
+        transmitted = np.exp(-strength * optical_density(image))
+        return cv2.convertScaleAbs(transmitted, alpha=256, beta=-1)
+
+    return change
+
+
+def _blur(image):
+    return cv2.GaussianBlur(image, (0, 0), 2)
+
+
+def _compress(image):
+    _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
+    return cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].copy()
+
+
+ALTERATIONS = {"pale": _stain(0.5), "dark": _stain(1.5), "blurred": _blur, "jpeg": _compress}
+"""Functions from RGB (H, W, 3) of uint8 to the same. Pale and dark: half and 1.5 times the optical
+density. Blurred: a Gaussian with a standard deviation of 2 pixels. Jpeg: a quality of 30."""
+
+
+def altered(samples, name):
+    """Alter the images of some samples; masks and labels stay as they are.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    name : str
+        A key of `ALTERATIONS`.
+
+    Returns
+    -------
+    list of Sample
+    """
+    return [replace(sample, image=ALTERATIONS[name](sample.image)) for sample in samples]

@@ -1,0 +1,261 @@
+"""The page without a browser: what a visitor does, and what a visitor must not reach."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei.data import synthetic
+from nuclei.errors import InputError
+from nuclei.slides.pyramid import write_pyramid
+
+for name in ("ipyleaflet", "bqplot", "anywidget"):
+    pytest.importorskip(name, reason=f"the page needs {name}: pip install -r requirements.txt")
+
+from nuclei.app import fields, upload  # noqa: E402
+from nuclei.app import page as module  # noqa: E402
+from nuclei.app.charts import AREA, Charts  # noqa: E402
+from nuclei.app.page import Page  # noqa: E402
+
+
+class Dark:
+    """An engine to which what is dark is a nucleus."""
+
+    channels = 1
+
+    def forward(self, batch):
+        return 1 - batch.mean(axis=3, keepdims=True, dtype=np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return synthetic.tissue(5, (300, 260))[0]
+
+
+@pytest.fixture
+def page(tissue, monkeypatch):
+    monkeypatch.setattr(module, "load_engine", lambda name: Dark())
+    monkeypatch.setattr(module, "example", lambda name: (tissue[:200], 0.25))
+    return Page()
+
+
+@pytest.fixture
+def folder(tmp_path, tissue):
+    """A folder with two slides, one of them a link to a file elsewhere."""
+    (tmp_path / "slides").mkdir()
+    write_pyramid(tmp_path / "slides" / "mine.tif", np.tile(tissue, (3, 4, 1)))
+    write_pyramid(tmp_path / "secret.tif", tissue)
+    (tmp_path / "slides" / "link.tif").symlink_to(tmp_path / "secret.tif")
+    return tmp_path / "slides"
+
+
+def encoded(image, kind="TIFF"):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+def send(page, name, content, number=1, count=1, piece=100_000):
+    """What the script of the field for files sends."""
+    facts = {"name": name, "size": len(content), "number": number, "count": count}
+    for start in range(0, max(1, len(content)), piece):
+        part = memoryview(content[start : start + piece])
+        page.upload._handle_custom_msg({**facts, "start": start}, [part])
+
+
+def test_a_visit(page, tissue):
+    controls = page.controls
+    assert "Synthetic tissue 1" in controls.status.value
+    count = page.work.summary["nuclei"]
+    before = page.view.layer.url
+    controls.min_score.value = 0.9
+    assert page.work.summary["nuclei"] < count and page.view.layer.url != before
+
+    send(page, "mine.tif", encoded(tissue))
+    assert page.work.name == "mine.tif" and page.work.found.image.shape == (300, 260, 3)
+    row = page.work.rows[3]
+    page.view._interacted(type="click", coordinates=[-row["y_um"] / 0.25, row["x_um"] / 0.25])
+    assert page.chosen == controls.number.value == 4
+    assert str(row["area_um2"]) in controls.measures.value
+    assert page.charts.chosen.x == [row["area_um2"]]
+    controls.save.click()
+    assert "mine.geojson" in controls.links.value
+
+    send(page, "broken.png", b"no image")
+    assert "broken.png is not an image: use PNG, TIFF or JPEG." in controls.status.value
+    assert page.work.name == controls.files.value == "mine.tif"
+    assert "broken.png" not in controls.files.options
+    assert controls.bar.layout.visibility == "hidden"
+
+
+def test_images_that_were_shown_are_not_predicted_again(page, tissue, monkeypatch):
+    asked = []
+    predict = module.predict_maps
+    monkeypatch.setattr(
+        module, "predict_maps", lambda *a, **k: asked.append(a[2]) or predict(*a, **k)
+    )
+    send(page, "a.png", encoded(tissue, "PNG"), 1, 2)
+    send(page, "b.png", encoded(tissue[:200], "PNG"), 2, 2)
+    page.controls.files.value = "a.png"
+    assert page.work.found.image.shape == tissue.shape and len(asked) == 2
+    page.controls.mpp.value = 0.5
+    assert asked[2:] == [0.5]
+    send(page, "a.png", encoded(tissue[:100], "PNG"))  # another image of the same name
+    assert page.work.found.image.shape == (100, 260, 3) and len(asked) == 4
+    monkeypatch.setattr(module, "KEPT", tissue[..., 0].size)
+    send(page, "c.png", encoded(tissue, "PNG"))
+    assert [key[0] for key in page._maps] == ["c.png"]
+
+
+def test_progress_rises_over_the_windows(page, monkeypatch):
+    shown = []
+    monkeypatch.setattr(page.controls, "progress", shown.append)
+    assert list(page._counted("abcd")) == list("abcd")
+    assert shown == sorted(shown) and 0 < shown[0] < shown[-1] < 1
+
+
+def test_visitors_do_not_see_images_of_others(page, tissue):
+    other = Page()
+    send(page, "mine.tif", encoded(tissue))
+    assert "mine.tif" not in other.controls.files.options
+    assert other.work.name == "Synthetic tissue 1" and "mine.tif" not in other.sources
+    assert not {id(maps) for maps in page._maps.values()} & set(map(id, other._maps.values()))
+
+
+def test_uploads_leave_no_files(page, tissue, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    send(page, "mine.tif", encoded(tissue))
+    page.controls.save.click()
+    assert "mine.geojson" in page.controls.links.value
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_uploads_lead_nowhere(page, tissue, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    send(page, "../../evil", encoded(tissue[:64, :64], "PNG"))
+    page.controls.save.click()
+    assert 'download="evil_mask.png"' in page.controls.links.value
+    assert list(tmp_path.iterdir()) == [] and not list(tmp_path.parent.glob("evil*"))
+
+
+def test_uploads_that_are_too_large_are_refused(page, monkeypatch):
+    monkeypatch.setattr(upload, "LARGEST", 1000)
+    facts = {"name": "wide.png", "number": 1, "count": 1, "start": 0}
+    page.upload._handle_custom_msg({**facts, "size": 2_000_000}, [b""])
+    assert "wide.png has 2 MB and this page takes up to" in page.controls.status.value
+    # A visitor who lies about the size.
+    page.upload._handle_custom_msg({**facts, "size": 9}, [bytes(2000)])
+    assert "this page takes up to" in page.controls.status.value
+    assert not page.upload._content
+
+
+class TestSelection:
+    rows = [{AREA: area, "haematoxylin": area / 100} for area in (10.0, 20.0, 30.0, 40.0)]
+
+    @pytest.fixture
+    def charts(self):
+        self.told = []
+        charts = Charts(lambda: self.told.append(charts.selection))
+        charts.show(self.rows)
+        return charts
+
+    def test_a_rectangle_selects_what_is_in_it(self, charts):
+        charts.brush.brushing = True
+        charts.brush.selected = [[15, 0], [35, 0.25]]
+        assert not self.told  # not while it is drawn
+        charts.brush.brushing = False
+        assert self.told[-1].tolist() == charts.selection.tolist() == [False, True, False, False]
+        assert charts.points.selected.tolist() == [1] and "1 of 4 nuclei" in charts.count.value
+        charts.brush.selected = None
+        assert charts.selection is None and "No nuclei are selected" in charts.count.value
+
+    def test_ranges_do_the_same(self, charts):
+        charts.ranges[AREA].value = 25, 40
+        assert charts.selection.tolist() == [False, False, True, True]
+        charts.ranges[AREA].value = 10, 40
+        assert self.told[-1] is charts.selection is None
+
+    def test_other_nuclei_are_not_selected(self, charts):
+        charts.ranges[AREA].value = 25, 40
+        self.told.clear()
+        charts.clear()
+        assert charts.selection is None
+        charts.show([{AREA: 500.0, "haematoxylin": 2.0}])
+        charts.show([])
+        assert charts.selection is None and not self.told
+
+    def test_what_is_selected_is_drawn_on_the_image(self, page):
+        before = page.view.layer.url
+        low, high = page.charts.ranges[AREA].value
+        page.charts.ranges[AREA].value = (low + high) / 2, high
+        assert 0 < page.charts.selection.sum() < page.work.summary["nuclei"]
+        assert page.view.layer.url != before
+        page.controls.threshold.value = 0.6
+        assert page.charts.selection is None
+
+
+class TestSlides:
+    def test_a_served_page_offers_no_files_unless_a_folder_was_named(self, monkeypatch):
+        monkeypatch.delenv(fields.VARIABLE, raising=False)
+        assert fields.folder_of("") is None and fields.folder_of("slides") == "slides"
+        monkeypatch.setenv("VOILA_BASE_URL", "/")
+        assert fields.folder_of("") == "" and fields.folder_of("slides") == "slides"
+        monkeypatch.setenv(fields.VARIABLE, "named")
+        assert fields.folder_of("slides") == "named"
+        monkeypatch.setenv(fields.VARIABLE, "")
+        assert fields.folder_of("slides") == ""
+
+    def test_nothing_is_shown_without_a_folder(self, monkeypatch):
+        monkeypatch.setenv(fields.VARIABLE, "")
+        picker = fields.Fields(fields.folder_of(), None, None, None)
+        assert picker.widget.layout.display == "none"
+
+    def test_links_do_not_lead_out_of_the_folder(self, folder):
+        assert fields.slides_in(folder) == [folder / "mine.tif"]
+
+    def test_a_served_page_has_no_field_for_paths(self, folder):
+        picker = fields.Fields(str(folder), None, pytest.fail, lambda done: None)
+        assert picker.path not in picker.widget.children
+        picker.path.value = os.fspath(folder.parent / "secret.tif")  # by a forged message
+        picker.list.click()
+        assert [box.children[1].description for box in picker.thumbnails.children] == ["mine.tif"]
+
+    def test_a_field_is_picked_on_the_overview(self, folder, page, tissue):
+        picker = page.fields
+        picker.path.value = str(folder)
+        picker.list.click()
+        picker.thumbnails.children[0].children[1].click()
+        assert picker.overview.layout.display == "" and picker.slide.shape == (900, 1040)
+        picker.side.value = 512
+        # The middle of the field, in pixels of the overview.
+        picker.view._interacted(
+            type="click", coordinates=[-450 / picker._factor, 400 / picker._factor]
+        )
+        place = picker.slide.read(450 - 256, 400 - 256, 512, 512)
+        assert np.array_equal(page.work.found.image, place)
+        assert page.work.name == "mine_x36um_y48um_512px" == page.controls.files.value
+        page.controls.files.value = "Synthetic tissue 1"
+        page.controls.files.value = "mine_x36um_y48um_512px"
+        assert np.array_equal(page.work.found.image, place)
+
+    def test_a_field_ends_where_the_slide_ends(self, folder, page):
+        picker = page.fields
+        picker.path.value = str(folder / "mine.tif")
+        picker.list.click()
+        picker.x.value = picker.x.max
+        picker.side.value = 2048
+        picker.read.click()
+        assert page.work.found.image.shape == (900, 1040, 3)
+
+    @pytest.mark.parametrize("name", ["missing.tif", "empty", "text.svs"])
+    def test_wrong_paths_get_a_sentence(self, tmp_path, name):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "text.svs").write_text("no slide")
+        said = []
+        picker = fields.Fields(None, None, said.append, None)
+        picker.path.value = str(tmp_path / name)
+        picker.list.click()
+        assert isinstance(said[0], InputError) and name in str(said[0])

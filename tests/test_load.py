@@ -1,0 +1,186 @@
+"""Many images and slides in one command: broken ones are told, and a second run does the rest."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nuclei.__main__ import main
+from nuclei.prediction import engines
+from nuclei.slides import find
+from nuclei.slides import predict as predict_slide
+from nuclei.slides.pyramid import write_pyramid
+
+
+class Red:
+    """Stands in for an engine: probability is red / 255, by pixel."""
+
+    name, channels, calls = "keras", 1, 0
+
+    def forward(self, batch):
+        self.calls += 1
+        return batch[..., :1] / np.float32(255)
+
+
+@pytest.fixture
+def red(tmp_path, monkeypatch):
+    """The engine is `Red`, and a folder `in` has two images, one of which is broken."""
+    engine = Red()
+    engine.weights = "0"
+    monkeypatch.setattr(engines, "load", lambda name, kind: engine)
+    monkeypatch.setattr(engines, "choose", lambda name, kind: "keras")
+    monkeypatch.setattr(engines, "fingerprint", lambda name, kind: engine.weights)
+    for module in (find, predict_slide):
+        monkeypatch.setattr(module, "load_engine", lambda job: engine)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    images(tmp_path / "in", 2)
+    return engine
+
+
+def images(folder, count, shift=0):
+    """Write images of a nucleus; the first one is cut in half."""
+    for number in range(count):
+        image = np.full((60, 60, 3), (100, 90, 160), np.uint8)
+        image[20:29, 20 + number + shift : 30 + number] = (200, 90, 160)
+        Image.fromarray(image).save(path := folder / f"a{number}.png")
+        if number == 0:
+            path.write_bytes(path.read_bytes()[:100])
+
+
+def run(*options):
+    """Predict the folder; return the exit code and the report by name."""
+    words = ("predict", "unet", "in", "--out", "out", "--json", "report.json", "--instances")
+    code = main((*words, *options))
+    with open("report.json", encoding="utf-8") as file:
+        return code, {os.path.basename(one["path"]): one for one in json.load(file)}
+
+
+def test_broken_files_do_not_stop_the_others(red, tmp_path, capsys):
+    images(tmp_path / "in", 10)
+    tissue = np.full((700, 700, 3), (100, 90, 160), np.uint8)
+    tissue[300:310, 300:310] = (200, 90, 160)
+    for name in ("s0", "s1"):
+        write_pyramid(path := tmp_path / "in" / f"{name}.tif", tissue)
+    with open(path, "r+b") as file:  # the last bytes are those of its coarsest level
+        file.truncate(path.stat().st_size - 50)
+    code, found = run()
+    assert code == 1 and len(found) == 12
+    refused = [name for name, one in found.items() if one["state"] == "refused"]
+    assert refused == ["a0.png", "s1.tif"]
+    for name, one in found.items():
+        assert list(one) == ["path", "state", "reason", "seconds", "outputs"]
+        assert one["seconds"] > 0 and (one["reason"] is None) == (name not in refused)
+        assert all(map(os.path.exists, one["outputs"])) and len(one["outputs"]) == (
+            0 if name in refused else 4
+        )
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert "12 files in " in lines[0] and lines[0].endswith(" s: 10 done, 2 refused.")
+    assert lines[1].startswith("Refused: in/a0.png is damaged") and "s1.tif" in lines[2]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    calls = red.calls
+    code, found = run("--resume")
+    assert code == 1 and red.calls == calls
+    assert [one["state"] for one in found.values()].count("skipped") == 10
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    assert {path: after[path] for path in before if path.suffix != ".lock"} == {
+        path: before[path] for path in before if path.suffix != ".lock"
+    }
+
+
+def touch(tmp_path, red):
+    os.utime(tmp_path / "in" / "a1.png", (0, 0))
+
+
+def change_image(tmp_path, red):
+    images(tmp_path / "in", 2, shift=1)
+
+
+def change_model(tmp_path, red):
+    red.weights = "1"
+
+
+def remove_mask(tmp_path, red):
+    (tmp_path / "out" / "a1_mask.png").unlink()
+
+
+def remove_table(tmp_path, red):
+    (tmp_path / "out" / "a1.csv").unlink()
+
+
+def replace_table(tmp_path, red):
+    (tmp_path / "out" / "a1.csv").write_text("of a run with other settings that was killed")
+
+
+def cut_mask(tmp_path, red):
+    path = tmp_path / "out" / "a1_mask.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def foreign_mask(tmp_path, red):
+    Image.new("L", (60, 60)).save(tmp_path / "out" / "a1_mask.png")
+
+
+def nothing(tmp_path, red):
+    pass
+
+
+CHANGES = [
+    (touch, (), "skipped"),
+    (nothing, (), "skipped"),
+    (nothing, ("--threshold", "0.4"), "done"),
+    (nothing, ("--min-score", "0.4"), "done"),
+    (nothing, ("--mpp", "0.5"), "done"),
+    (nothing, ("--augment",), "done"),
+    (nothing, ("--measures", "all"), "done"),
+    (nothing, ("--overlay",), "done"),
+    *((change, (), "done") for change in (change_image, change_model, remove_mask, remove_table)),
+    *((change, (), "done") for change in (replace_table, cut_mask, foreign_mask)),
+]
+
+
+@pytest.mark.parametrize(("change", "options", "state"), CHANGES)
+def test_what_has_changed_is_done_again(red, tmp_path, change, options, state):
+    assert run()[1]["a1.png"]["state"] == "done"
+    change(tmp_path, red)
+    code, found = run("--resume", *options)
+    assert code == 1 and found["a1.png"]["state"] == state
+    assert run("--resume", *options)[1]["a1.png"]["state"] == "skipped"
+    assert run()[1]["a1.png"]["state"] == "done"  # without --resume all is done again
+
+
+def test_fewer_results_than_there_are_count_as_done(red):
+    run("--overlay")
+    assert run("--resume")[1]["a1.png"]["state"] == "skipped"
+
+
+def test_slides_of_other_settings_are_refused_and_the_others_go_on(red, tmp_path):
+    write_pyramid(tmp_path / "in" / "s.tif", np.full((700, 700, 3), 243, np.uint8))
+    assert run()[1]["s.tif"]["state"] == "done"
+    found = run("--resume", "--threshold", "0.4")[1]
+    assert found["s.tif"]["state"] == "refused" and "another threshold" in found["s.tif"]["reason"]
+    assert found["a1.png"]["state"] == "done"
+
+
+def test_a_run_that_ends_early_reports_what_it_has_done(red, tmp_path, monkeypatch):
+    images(tmp_path / "in", 3)
+    monkeypatch.setattr(red, "calls", 0)
+    forward = red.forward
+
+    def interrupted(batch):
+        if red.calls:
+            raise KeyboardInterrupt
+        return forward(batch)
+
+    monkeypatch.setattr(red, "forward", interrupted, raising=False)
+    code, found = run()
+    states = [found[f"a{number}.png"]["state"] for number in range(3)]
+    assert code == 130 and states == ["refused", "done", "not reached"]
+
+
+def test_a_report_that_cannot_be_written_is_said_before_the_work(red, tmp_path, capsys):
+    words = ("predict", "unet", "in", "--out", "out", "--json", "in")
+    assert main(words) == 1 and "in is a folder: choose a file" in capsys.readouterr().err
+    assert red.calls == 0
