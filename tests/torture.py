@@ -177,13 +177,13 @@ class Killer:
         at_draft = self.rng.random() < 0.5
         of_worker = self.run.has_workers and self.rng.random() < 0.3
         delay = self.rng.uniform(0, 0.05 if at_draft else self.seconds)
-        started = self._start(out)
+        began, started = time.monotonic(), self._start(out)
         until, found = time.monotonic() + PATIENCE, not at_draft
         while started.code() is None and time.monotonic() < until and not found:
             found = drafts(out)
             time.sleep(0.002)
-        if started.code() is None:
-            time.sleep(delay)
+        if started.code() is None:  # or until it ends
+            started.wait_for(delay)
         target = started.pid
         if of_worker and (workers := self.run.workers(started.family())):
             target = self.rng.choice(workers).pid
@@ -195,6 +195,8 @@ class Killer:
                 self.killed[signum.name, "worker" if of_worker else "process"] += 1
         except ProcessLookupError:
             pass
+        if started.code() == 0:  # too late: it had less to do, or a less busy machine
+            self.seconds = min(self.seconds, time.monotonic() - began)
         code, left = started.wait()
         # A run that loses a worker goes on, or ends with a sentence.
         interrupted = {130} if signum == signal.SIGINT else set()
