@@ -2,8 +2,8 @@
 
     python benchmarks/browser.py
 
-It needs requirements-dev.txt and Chromium. Server and browser run on this machine, so other programs
-that run on it prolong the seconds.
+It needs requirements-dev.txt and Chromium. Server and browser run on this machine, so other
+programs on it prolong the seconds.
 """
 
 import shutil
@@ -45,12 +45,14 @@ def main():
         try:
             line = next(line for line in server.stdout if line.startswith("Open "))
             _tell("from the command to the address", began)
-            kernels = psutil.Process(server.pid).children(recursive=True)
-            memory = [round(kernel.memory_full_info().pss / 1e6) for kernel in kernels]
-            print(f"processes that wait for visitors: {memory} MB")
+            print(f"memory of the server: {_megabytes(process := psutil.Process(server.pid))} MB")
+            waiting = process.children()
+            print(f"memory of processes that wait: {[*map(_megabytes, waiting)]} MB")
             pages = [_visit(browser, line.split()[1], name) for name in ("first", "second")]
+            time.sleep(20)  # until other processes wait for the next visitors
             for image, side in zip(images, SIDES, strict=True):
                 _upload(pages[0], image, f"{side} x {side} pixels, from the file to the outlines")
+            print(f"memory of those of the visitors: {[*map(_megabytes, waiting)]} MB")
         finally:
             server.terminate()
             server.wait()
@@ -82,6 +84,10 @@ def _upload(page, path, words):
     expect(page.get_by_role("status")).to_contain_text(f"{path.name}: ", timeout=60_000)
     expect(page.get_by_role("status")).to_contain_text("per mm", timeout=60_000)
     _tell(words, began)
+
+
+def _megabytes(process):
+    return round(process.memory_full_info().pss / 1e6)
 
 
 def _tell(words, began):

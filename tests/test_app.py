@@ -8,6 +8,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -85,6 +86,19 @@ def test_nothing_listens_beyond_this_computer(server):
     assert {address for address, _ in sockets} == {"127.0.0.1"}
 
 
+def test_a_port_that_is_taken_is_said(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # with or without Voila
+    import app
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 1
+    assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+
+
 def test_a_visit_in_a_browser(server, browser, tmp_path):
     log = server[1]
     wait_for(lambda: "Open http" in log.read_text(), log)
@@ -92,7 +106,8 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     Image.fromarray(synthetic.tissue(5, (300, 300))[0]).save(tmp_path / "mine.tif")
     Image.fromarray(synthetic.tissue(6, (200, 200))[0]).save(tmp_path / "theirs.png")
     (tmp_path / "broken.png").write_text("no image")
-    page, other = (opened(browser, address) for _ in range(2))
+    asked = set()
+    page, other = (opened(browser, address, asked) for _ in range(2))
 
     choose(page, tmp_path / "mine.tif", "mine.tif: ")
     move_the_threshold(page)
@@ -102,6 +117,9 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
 
     choose(other, tmp_path / "theirs.png", "theirs.png: ")
     assert "mine.tif" not in other.content() and "theirs.png" not in page.content()
+
+    # No other server is asked for anything.
+    assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(address).netloc}
 
     reach_everything_by_keyboard(page)
     for width in (1280, 400):
@@ -114,11 +132,12 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
         assert "color-contrast" in rules or width == 400
 
 
-def opened(browser, address):
-    """Open the page as a visitor without cookies, and wait for its first outlines."""
+def opened(browser, address, asked):
+    """Open the page as a visitor without cookies, note what it asks for, and wait for outlines."""
     from playwright.sync_api import expect
 
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.on("request", lambda request: asked.add(request.url))
     page.goto(address)
     expect(page.get_by_role("status")).to_contain_text("Synthetic tissue 1", timeout=60_000)
     expect(page.locator(".leaflet-image-layer")).to_have_count(2, timeout=20_000)

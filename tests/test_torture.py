@@ -20,20 +20,20 @@ from nuclei.slides.pyramid import write_pyramid
 
 
 class SmallSlide(torture_runs.SlideRun):
-    """One tile and a model of the repository, so that nobody needs TensorFlow."""
+    """One tile, and no processes beside the first."""
 
     workers_of = (1,)
-    engine = "openvino-int8"
 
     def prepare(self, folder):
-        self.model, self.slide = "unet", folder / "slide.tif"
+        self.slide = folder / "slide.tif"
         write_pyramid(self.slide, tissue((400, 500))[0])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def light():
     """The processes to fork from import no TensorFlow."""
-    torture.FORKS.set_forkserver_preload(torture_runs.PRELOAD[:-1])
+    kinds = "slide", "download"
+    torture.FORKS.set_forkserver_preload(sum((torture_runs.PRELOAD[kind] for kind in kinds), []))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in torture_runs.ENVIRONMENT.items():
             patch.setenv(name, value)

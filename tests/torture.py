@@ -34,7 +34,6 @@ FORKED = 0.8
 """Share of the runs that are forked; the others are commands of their own."""
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(torture_runs.PRELOAD)
 
 PATIENCE = 400
 """Seconds in which a run has to end after a signal, or at all once it is left alone."""
@@ -149,7 +148,8 @@ class Killer:
         first = self._start(out, forked=True)
         code, left = first.wait()
         if code or left:
-            raise RuntimeError(f"The undisturbed {run.name} failed:\n{first.output()[-3000:]}")
+            said = f"exit code {code}, processes {left}:\n{first.output()[-3000:]}"
+            raise RuntimeError(f"The undisturbed {run.name} failed, {said}")
         self.seconds, self.expected = time.monotonic() - started, run.result(out)
         print(f"{run.name}: undisturbed in {self.seconds:.1f} s", file=sys.stderr, flush=True)
 
@@ -177,13 +177,13 @@ class Killer:
         at_draft = self.rng.random() < 0.5
         of_worker = self.run.has_workers and self.rng.random() < 0.3
         delay = self.rng.uniform(0, 0.05 if at_draft else self.seconds)
-        started = self._start(out)
+        began, started = time.monotonic(), self._start(out)
         until, found = time.monotonic() + PATIENCE, not at_draft
         while started.code() is None and time.monotonic() < until and not found:
             found = drafts(out)
             time.sleep(0.002)
-        if started.code() is None:
-            time.sleep(delay)
+        if started.code() is None:  # or until it ends
+            started.wait_for(delay)
         target = started.pid
         if of_worker and (workers := self.run.workers(started.family())):
             target = self.rng.choice(workers).pid
@@ -195,6 +195,8 @@ class Killer:
                 self.killed[signum.name, "worker" if of_worker else "process"] += 1
         except ProcessLookupError:
             pass
+        if started.code() == 0:  # too late: it had less to do, or a less busy machine
+            self.seconds = min(self.seconds, time.monotonic() - began)
         code, left = started.wait()
         # A run that loses a worker goes on, or ends with a sentence.
         interrupted = {130} if signum == signal.SIGINT else set()
@@ -238,10 +240,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     os.environ.update(torture_runs.ENVIRONMENT)
+    names = options.what or [*RUNS, "disk"]
+    kinds = RUNS if "disk" in names else names
+    FORKS.set_forkserver_preload(sum((torture_runs.PRELOAD[kind] for kind in kinds), []))
     rows, findings = [], []
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         folder = Path(folder)
-        for name in options.what or [*RUNS, "disk"]:
+        for name in names:
             if name == "disk":
                 row, found = torture_disk.torture(folder / "disk", Started)
             else:

@@ -2,6 +2,6 @@
 
 `work` holds one image and its nuclei, `picture` draws them, and `report` makes the files to
 download: none of these knows widgets. `controls` has what people move, `upload` takes files,
-`fields` picks parts of slides, `view` shows the image, and `charts` the measures. `page` says what
-happens when something is moved.
+`fields` picks parts of slides, `view` shows the image, and `charts` the measures. `access` names
+them for screen readers. `page` says what happens when something is moved.
 """

@@ -60,6 +60,8 @@ class Charts:
         self.ranges = {
             name: widgets.FloatRangeSlider(
                 description=f"Select {title}",
+                # Else browsers answer to new limits with the old ones, as if people moved it.
+                continuous_update=False,
                 **{**WIDE, "layout": {"flex": "1 1 300px", "min_width": "0"}},
             )
             for name, title in TITLES.items()
@@ -98,7 +100,6 @@ class Charts:
         self._busy = True  # what follows is no selection
         for name, slider in self.ranges.items():
             low, high = _limits(self._values[name])
-            # In one message: a browser that gets the limits alone answers with a value within them.
             with slider.hold_sync():
                 slider.min, slider.max = min(low, slider.min), max(high, slider.max)
                 slider.value = low, high

@@ -1,5 +1,6 @@
 """The nuclei of one tile, and the file that keeps them until the slide is finished."""
 
+import io
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -92,9 +93,11 @@ def _lies_in(row, core, mpp):
 
 def save(path, nuclei):
     """Write the nuclei of a tile, completely or not at all."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        for name in NAMES:
-            np.save(file, getattr(nuclei, name))
+    content = io.BytesIO()  # np.save to a file says only how much was written if a disk is full
+    for name in NAMES:
+        np.save(content, getattr(nuclei, name))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 def load(path, *names):
