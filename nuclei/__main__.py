@@ -12,7 +12,7 @@ import warnings
 
 from .commands import check, evaluate, export, predict
 from .errors import InputError
-from .quiet import check_output, steady_streams
+from .quiet import check_output, share_memory, steady_streams
 
 # Keras is imported within the commands, after all checks that do not need it: the import takes
 # seconds, and --help or a mistake in the command should not have to wait for it.
@@ -33,6 +33,7 @@ def main(arguments=None):
     """
     if arguments is None:
         steady_streams()
+        share_memory()
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # of workers: see nuclei/__init__.py
     options = _parser().parse_args(arguments)
     try:

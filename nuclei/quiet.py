@@ -1,12 +1,13 @@
 """What libraries need and say: the import of Keras, and standard output and error."""
 
+import ctypes
 import importlib.util
 import io
 import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
@@ -176,3 +177,15 @@ def check_output():
             f"Standard output could not be written ({problem.strerror}): free some space or send "
             "it elsewhere."
         )
+
+
+def share_memory():
+    """Let new threads use the memory that earlier ones have freed. Call it before any work.
+
+    The C library of Linux gives threads memory in up to eight parts for each core, and keeps what
+    is freed in each. Every slide has new threads, so that a command with many slides would grow.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        arena_max = -8  # M_ARENA_MAX in malloc.h
+        with suppress(OSError, AttributeError, TypeError):  # other systems have no such parts
+            ctypes.CDLL(None).mallopt(arena_max, 2)

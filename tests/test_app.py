@@ -86,6 +86,19 @@ def test_nothing_listens_beyond_this_computer(server):
     assert {address for address, _ in sockets} == {"127.0.0.1"}
 
 
+def test_a_port_that_is_taken_is_said(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # with or without Voila
+    import app
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 1
+    assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+
+
 def test_a_visit_in_a_browser(server, browser, tmp_path):
     log = server[1]
     wait_for(lambda: "Open http" in log.read_text(), log)

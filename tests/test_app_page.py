@@ -208,10 +208,14 @@ class TestSlides:
         monkeypatch.setenv(fields.VARIABLE, "")
         assert fields.folder_of("slides") == ""
 
-    def test_nothing_is_shown_without_a_folder(self, monkeypatch):
+    def test_nothing_is_shown_without_a_folder(self, folder, monkeypatch):
         monkeypatch.setenv(fields.VARIABLE, "")
-        picker = fields.Fields(fields.folder_of(), None, None, None)
+        picker = fields.Fields(fields.folder_of(), pytest.fail, pytest.fail, lambda done: None)
         assert picker.widget.layout.display == "none"
+        for path in (folder, folder.parent / "secret.tif"):
+            picker.path.value = os.fspath(path)  # by forged messages
+            picker.list.click()
+            assert picker.slide is None and not picker.thumbnails.children
 
     def test_links_do_not_lead_out_of_the_folder(self, folder):
         assert fields.slides_in(folder) == [folder / "mine.tif"]

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import secrets
+import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,14 @@ def main(arguments=None):
             file=sys.stderr,
         )
         return 1
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
+        try:
+            probe.bind((options.ip, options.port))
+        except OSError as error:
+            text = f"Port {options.port} of {options.ip} cannot be used ({error.strerror}): "
+            print(text + "choose another one, as in `make app PORT=9000`.", file=sys.stderr)
+            return 1
     token = secrets.token_urlsafe(24)
     os.environ |= {
         VARIABLE: options.slides and str(Path(options.slides).expanduser().resolve()),

@@ -18,6 +18,7 @@ STYLE = """<style>
 .nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
 .nuclei-page progress { width: 100%; accent-color: #00507e }
+.nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
 .nuclei-page .downloads a { display: inline-block; padding: .5em; color: #00507e }
 .nuclei-page .problem { color: #8a1c00; font-weight: bold }
 .nuclei-page :focus-visible { outline: 3px solid #00507e }

@@ -121,7 +121,12 @@ class Fields:
             folder or "", description="Slide or folder", continuous_update=False, **WIDE
         )
         self.list = widgets.Button(description="Show slides", layout={"width": "auto"})
-        self.list.on_click(lambda _: self._go(self._open_path, folder or self.path.value))
+        if (
+            folder != ""
+        ):  # hidden widgets can be reached by forged messages, so this one does nothing
+            self.list.on_click(
+                lambda _: self._go(self._open_path, self.path.value if folder is None else folder)
+            )
         self.more = widgets.Button(description="More slides", layout={"width": "auto"})
         self.more.on_click(lambda _: self._go(self._show_more))
         self.thumbnails = widgets.Box(layout=ROW)
