@@ -51,6 +51,7 @@ WORDS = {
 FILLERS = {"license", "licence", "licenses", "the", "osi", "approved", "software", "version"}
 
 BY_HAND = {
+    "axe-playwright-python": ("MIT", "MIT, in the file LICENSE of the package"),
     "bioimageio-core": ("MIT", "MIT, in the file LICENSE of the package"),
     "bioimageio-spec": ("MIT", "MIT, in the file LICENSE of the package"),
     "namex": ("Apache-2.0", "Apache-2.0, in the file LICENSE of the package"),
