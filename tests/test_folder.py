@@ -323,3 +323,15 @@ def test_monuseg_is_known_by_its_names(canonical, tiny):
     assert not loading.is_monuseg(canonical)
     assert len(loading.load(canonical, "all")) == len(tiny)
     assert loading.source(canonical, []) == "canonical"
+
+
+def test_an_image_of_monuseg_and_its_mask_may_have_one_name(tmp_path, canonical):
+    name = "TCGA-18-5592-01Z-00-DX1.png"
+    make(tmp_path / "own", {f"images/{name}": "image", f"labels/{name}": "labels"})
+    assert not loading.is_monuseg(tmp_path / "own")
+    (sample,) = loading.load(tmp_path / "own", "all")
+    assert sample.labels.max() == 2
+    image = next((canonical / "Training" / "TissueImages").iterdir())
+    (canonical / "Test" / "TissueImages" / image.name).write_bytes(image.read_bytes())
+    with pytest.raises(InputError, match="same file"):
+        loading.is_monuseg(canonical)
