@@ -155,7 +155,7 @@ class TestNuclei:
         assert report["mean"]["aji"]["mean"] == pytest.approx(0.8)
         assert report["organs"]["lung"]["aji"] == pytest.approx(0.8)
         heading, _, mean, *_ = evaluation.table(report).splitlines()
-        assert [cell.strip() for cell in heading.split("|")[-3:-1]] == ["AJI", "PQ"]
+        assert [cell.strip() for cell in heading.split("|")[-4:-1]] == ["AJI", "AJI, shared", "PQ"]
         assert "0.800" in mean.split("|")[-3]
 
     def test_one_image_without_labels_leaves_the_nuclei_out(self, labelled, samples):

@@ -34,6 +34,8 @@ def tissue():
 def test_an_image_gives_an_anndata_file(tissue, tmp_path, monkeypatch, choice):
     anndata = pytest.importorskip("anndata", reason=MISSING)
     monkeypatch.setattr(engines, "load", lambda *_: engines.KerasEngine(Red()))
+    monkeypatch.setattr(engines, "choose", lambda *_: "keras")
+    monkeypatch.setattr(engines, "fingerprint", lambda *_: "red")
     image = np.where(tissue[1][..., None] > 0, np.uint8(200), np.uint8(90)).repeat(3, axis=-1)
     write_png(tmp_path / "a b.png", image)
     words = ["predict", "red", tmp_path / "a b.png", "--out", tmp_path / "out", "--instances"]

@@ -34,7 +34,8 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
             assert scores[split]["dice"] == pytest.approx(dice, abs=0.01), engine
             assert scores[split]["seconds_per_image"] > 0
     assert list(after["altered"]) == list(ALTERATIONS)
-    assert all(0 < scores["dice"] < dice for scores in after["altered"].values())
+    dices = {scores["dice"] for scores in after["altered"].values()}
+    assert len(dices) == len(ALTERATIONS) and dice not in dices and min(dices) > 0.3
     measured = ("val", "test", "engines", "altered")
     trained = {key: value for key, value in before.items() if key not in measured}
     assert trained.items() <= after.items()
