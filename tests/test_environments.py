@@ -169,7 +169,7 @@ class TestStreams:
         coerced = {"PYTHONCOERCECLOCALE": 0, "PYTHONUTF8": 0} if locale == "C" else {}
         done = run(command, here, LC_ALL=locale, **coerced)
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert done.stdout == "1 of 2 masks written to no text \\udcff.\n"
+        assert done.stdout.startswith("1 of 2 masks written to no text \\udcff.\n")
         assert "none does not exist: " in done.stderr
         assert [path.name for path in (here / name).iterdir()] == [f"{name}_mask.png"]
 

@@ -123,6 +123,8 @@ def _parse(path):
     try:
         data = path.read() if hasattr(path, "read") else Path(path).read_bytes()
         return [_loads(text) for text in _unpacked(data)]
+    except RecursionError:  # a RuntimeError; `read` says what is wrong
+        raise
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the path.") from None
     except PermissionError:
