@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from ..figures.style import BLUE, VERMILION, figure_style
+from ..figures.style import BLUE, figure_style
 from ..prediction.instances import CROSS
 from ..prediction.overlay import CYAN
 
@@ -73,14 +73,12 @@ def layer(work, fill=None, selection=None):
 
 
 @figure_style()
-def charts(work, chosen=0):
+def charts(work):
     """Draw the areas of the nuclei, and area against haematoxylin.
 
     Parameters
     ----------
     work : Work
-    chosen : int
-        The number of a nucleus that is marked; 0 for none.
 
     Returns
     -------
@@ -94,10 +92,6 @@ def charts(work, chosen=0):
     left.set(title="Area of nuclei", xlabel="area (\u00b5m\u00b2)", ylabel="nuclei")
     right.scatter(areas, stains, s=6, color=BLUE, alpha=0.6, linewidths=0)
     right.set(title="Area and stain", xlabel="area (\u00b5m\u00b2)", ylabel="haematoxylin (OD)")
-    if chosen:
-        row = work.rows[chosen - 1]
-        left.axvline(row["area_um2"], color=VERMILION)
-        right.scatter([row["area_um2"]], [row["haematoxylin"]], s=60, color=VERMILION)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()

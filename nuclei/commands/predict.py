@@ -117,7 +117,8 @@ def _predict_slide(options, path, outcome):
     results = options.out / path.stem
     kinds = ("zarr", "geojson", "parquet", "json", *["h5ad"] * options.anndata)
     outputs = [results.with_name(f"{results.name}.{kind}") for kind in kinds]
-    before = _modified(outputs[3])
+    finished = results.with_name(f"{results.name}.json")
+    before = _modified(finished)
     try:
         report = predict.predict(
             options.model,
@@ -148,7 +149,7 @@ def _predict_slide(options, path, outcome):
         reason = f"{path} has {len(report.problems):,} parts that could not be read."
         outcome.end(INCOMPLETE, outputs, reason)
     else:
-        there = before is not None and before == _modified(outputs[3])
+        there = before is not None and before == _modified(finished)
         outcome.end(SKIPPED if there else DONE, outputs)
 
 

@@ -183,7 +183,7 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     """
     folder = Path(folder)
     expected = [name for sample in samples for name in _names(sample, size, stride)]
-    found = _list(folder / FOLDERS[0])
+    found, cut = _list(folder / FOLDERS[0]), cut_all(samples, size, stride)
     if not found:
         reason = "has not written patches of these images"
     elif set(found) != set(expected):
@@ -193,11 +193,11 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
         reason = "has written patches of another size"
         if patches.images.shape[1] == size:
             reason = "has written patches with other pixels"
-        if _same(patches, cut_all(samples, size, stride)):
+        if _same(patches, cut):
             print(f"{len(found)} patches, read from the files that patch_generator.ipynb wrote.")
             return patches
     print(f"{len(expected)} patches, cut here, because patch_generator.ipynb {reason}.")
-    return cut_all(samples, size, stride)
+    return cut
 
 
 def _same(found, expected):

@@ -1,9 +1,9 @@
 """What a model was trained on, so that another one that starts from it is not scored on that."""
 
 import hashlib
-import json
 
 from ..errors import InputError
+from ..modelfiles import read_metrics
 from . import monuseg, signatures
 from .overlap import Reduced
 
@@ -37,10 +37,10 @@ def read(folder):
         Empty if it has no record of its training.
     """
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = read_metrics(folder)
         kinds = "train_patients", "train_pixels", "start_seen"
         return {one for kind in kinds for one in metrics.get(kind, ())}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (InputError, TypeError, AttributeError):
         return set()
 
 

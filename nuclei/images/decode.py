@@ -19,7 +19,7 @@ _PROGRESSIVE = 6
 _BAND = 2**22
 """Pixels that are copied from Pillow at once; a copy at once of all would take as much again."""
 
-_KNOWN = b"\x89PNG", b"\xff\xd8\xff"
+PLAIN = b"\x89PNG", b"\xff\xd8\xff"
 """How PNG and JPEG begin."""
 
 
@@ -103,7 +103,7 @@ def _explained(path):
     except PermissionError:
         raise InputError(f"{path} cannot be read: change its permissions.") from None
     except UnidentifiedImageError:
-        if tiff.start(path).startswith(_KNOWN):
+        if tiff.start(path).startswith(PLAIN):
             raise InputError(
                 f"{path} is damaged, cut short or of an unknown kind: get a fresh copy, or save it "
                 "as 8-bit PNG."

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import InputError, SlideError, reason
 from ..images import SLIDE_SUFFIXES, LargeImage, read_mpp, tiff
+from ..images.decode import PLAIN
 from ..images.resolution import of_tiff
 from . import dicom, resolution
 
@@ -228,7 +229,7 @@ class _TiffLevels:
 
 def _is_plain(path):
     """Whether a file is a PNG or JPEG, by how it begins."""
-    return tiff.start(path).startswith((b"\x89PNG", b"\xff\xd8\xff"))
+    return tiff.start(path).startswith(PLAIN)
 
 
 def _images(series):
