@@ -86,7 +86,7 @@ def test_nothing_listens_beyond_this_computer(server):
     assert {address for address, _ in sockets} == {"127.0.0.1"}
 
 
-def test_a_port_that_is_taken_is_said(capsys, monkeypatch):
+def test_what_cannot_be_served_is_said(capsys, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT / "tools")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # with or without Voila
     import app
@@ -97,6 +97,10 @@ def test_a_port_that_is_taken_is_said(capsys, monkeypatch):
         port = taken.getsockname()[1]
         assert app.main(["--port", str(port)]) == 1
     assert f"Port {port} of 127.0.0.1 cannot be used" in capsys.readouterr().err
+    assert app.main(["--port", "99999"]) == 1
+    assert "Port 99999 of 127.0.0.1 cannot be used" in capsys.readouterr().err
+    assert app.main(["--slides", str(tmp_path / "none")]) == 1
+    assert "none is no folder" in capsys.readouterr().err
 
 
 def test_a_visit_in_a_browser(server, browser, tmp_path):

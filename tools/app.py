@@ -59,17 +59,22 @@ def main(arguments=None):
             file=sys.stderr,
         )
         return 1
+    slides = options.slides and str(Path(options.slides).expanduser().resolve())
+    if slides and not os.path.isdir(slides):
+        print(f"{slides} is no folder: name one with slides.", file=sys.stderr)
+        return 1
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will
         try:
             probe.bind((options.ip, options.port))
-        except OSError as error:
-            text = f"Port {options.port} of {options.ip} cannot be used ({error.strerror}): "
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "ports go up to 65535"
+            text = f"Port {options.port} of {options.ip} cannot be used ({reason}): "
             print(text + "choose another one, as in `make app PORT=9000`.", file=sys.stderr)
             return 1
     token = secrets.token_urlsafe(24)
     os.environ |= {
-        VARIABLE: options.slides and str(Path(options.slides).expanduser().resolve()),
+        VARIABLE: slides,
         "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
         "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
     }
