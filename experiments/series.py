@@ -30,7 +30,7 @@ RUNS = {
     "unet_plain": {"epochs": 25},
     "unet_strong": {"epochs": 25, "augmentation": STRONG},
     "lite0_strong": {
-        "epochs": 25,
+        "epochs": 12,
         "encoder": "efficientnet_lite0",
         "learning_rate": 1e-3,
         "augmentation": STRONG,

@@ -11,6 +11,7 @@ from nuclei.data import monuseg, synthetic
 from nuclei.training.history import read_history
 
 NOTEBOOKS = [ROOT / "patch_generator.ipynb", *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+CUT = {"PATCH_SIZE": 128, "STRIDE": 128}
 COMPARISON = {"COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1}
 MODELS = {
     "deeplabv3_mobilenetv2": ("deeplabv3", {"WIDTH": 4, "BACKBONE_WEIGHTS": None} | COMPARISON),
@@ -55,10 +56,10 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A data set of six images of 400 x 400 pixels, named as in MoNuSeg."""
+    """A data set of six images of 256 x 256 pixels, named as in MoNuSeg."""
     root = tmp_path_factory.mktemp("small")
     for seed, (name, split) in enumerate(SMALL.items()):
-        image, labels = synthetic.tissue(seed, (400, 400))
+        image, labels = synthetic.tissue(seed, (256, 256))
         for folder, ending, pixels in (
             ("TissueImages", ".tif", image),
             ("Labels", "_labels.png", labels.astype(np.uint16)),
@@ -80,8 +81,8 @@ def test_trains(name, project, small, monkeypatch):
     notebook, parameters = MODELS[name]
     monkeypatch.setenv("MONUSEG_DIR", str(small))
     if parameters.get("PATCHES") == "files":
-        run(ROOT / "patch_generator.ipynb", project)
-    parameters = {"TRAIN": True, "EPOCHS": 2, "BATCH_SIZE": 2} | parameters
+        run(ROOT / "patch_generator.ipynb", project, **CUT)
+    parameters = {"TRAIN": True, "EPOCHS": 2, "BATCH_SIZE": 2} | CUT | parameters
     executed = run(ROOT / "notebooks" / f"{notebook}.ipynb", project, **parameters)
     printed = "".join(
         output.get("text", "") for cell in executed.cells for output in cell.get("outputs", ())

@@ -134,6 +134,9 @@ def test_loss_and_metric_survive_serialisation():
         keras.saving.serialize_keras_object(training.Dice(0.7, name="d"))
     )
     assert (again.threshold, again.name) == (0.7, "d")
+    schedule = training.adamw(10, 0.01)._learning_rate
+    config = keras.saving.serialize_keras_object(schedule)
+    assert float(keras.saving.deserialize_keras_object(config)(3)) == float(schedule(3)) > 0
     config = keras.saving.serialize_keras_object(training.bce_dice_loss)
     assert keras.saving.deserialize_keras_object(config) is training.bce_dice_loss
 

@@ -40,7 +40,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     """
 
     CALIBRATION = 12
-    """Number of batches for the batch normalisation statistics of the averaged weights."""
+    """Batches, at most an epoch, for the batch normalisation statistics of the averaged weights."""
 
     def __init__(self, folder, batches, steps_per_epoch, monitor="val_dice"):
         super().__init__(swap_on_epoch=True)
@@ -114,7 +114,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.statistics = self._get_statistics()
         layers = [x for x in self.model.layers if isinstance(x, keras.layers.BatchNormalization)]
         momenta = [layer.momentum for layer in layers]
-        for i in range(self.CALIBRATION):
+        for i in range(min(self.CALIBRATION, self.steps_per_epoch)):
             for layer in layers:
                 layer.momentum = i / (i + 1)  # a running mean: all batches count equally
             self.model(self.batches[i][0], training=True)

@@ -1,6 +1,39 @@
 """The optimizer and its learning rate schedule."""
 
+import math
+
 import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("nuclei")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises linearly from zero to `peak`, then falls to zero as a cosine.
+
+    `keras.optimizers.schedules.CosineDecay` has the same values, but decides by a branch of the
+    graph, and Keras asks it once for each weight that decays. This formula has no branch, so that
+    a training begins earlier: a fifth earlier with MobileNetV2.
+
+    Parameters
+    ----------
+    peak : float
+    rising, falling : int
+        Steps before and after the peak; each at least 1.
+    """
+
+    def __init__(self, peak, rising, falling):
+        self.peak, self.rising, self.falling = peak, rising, falling
+
+    def __call__(self, step):
+        """Return the learning rate, float32, at a number of steps."""
+        step = ops.cast(step, "float32")
+        fallen = ops.clip((step - self.rising) / self.falling, 0.0, 1.0)
+        cosine = (1 + ops.cos(math.pi * fallen)) / 2
+        return self.peak * ops.minimum(step / self.rising, cosine)
+
+    def get_config(self):
+        """Return the arguments of the constructor."""
+        return {"peak": self.peak, "rising": self.rising, "falling": self.falling}
 
 
 def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
@@ -26,12 +59,7 @@ def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
     # In a short training, limit the average to about the last fifth of the steps.
     ema = min(ema, 1 - 5 / max(steps, 10))
     rising = max(1, round(steps * warmup))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=float(max(1, steps - rising)),
-        warmup_target=learning_rate,
-        warmup_steps=float(rising),
-    )
+    schedule = WarmupCosine(learning_rate, rising, max(1, steps - rising))
     return keras.optimizers.AdamW(
         schedule, weight_decay=weight_decay, use_ema=True, ema_momentum=ema
     )
