@@ -37,11 +37,12 @@ SMALL = {
 QUICK = {
     "comparison": {"MEASURE": True, "MEMBERS": ["unet"], "AUGMENT": False},
     "your_own_data": {"IMAGES": {"train": 2, "val": 1, "test": 2}, "SIDE": 160, "STEPS": 2},
+    "unet": {},
     "segnet": {},
     "deeplabv3": {},
 }
-"""Notebooks that run on the small images, with their parameters: those that take longest, such as
-the comparison, which measures five models, and those that are much like the one of the UNet."""
+"""Notebooks that run on the small images, with their parameters: those that take longest. The
+comparison measures five models."""
 
 
 @pytest.fixture

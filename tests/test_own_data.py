@@ -57,6 +57,7 @@ def test_from_check_to_a_model_with_a_card(stranger, tmp_path, capfd, monkeypatc
 
     monkeypatch.chdir(stranger.parent)  # paths are those of whoever types them
     settings = ["START=unet", "EPOCHS=1", "BATCH_SIZE=4", "LEARNING_RATE=1e-4"]
+    settings += ["PATCH_SIZE=128", "STRIDE=128"]
     own = [f"DATA={stranger.name}", "NAME=2026", f"OUTPUT={tmp_path}"]
     assert run_notebooks.main(["train", "unet", *own, *settings]) == 0
     model = tmp_path / "models" / "2026"

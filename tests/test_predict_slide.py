@@ -612,6 +612,13 @@ class TestProcesses:
         predict_slide.predict(small, path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
+    def test_ctrl_c_is_left_to_the_first_process(self, capfd):
+        with dask_cluster.connect(workers=2) as client:
+            pids = client.run(os.getpid)
+            client.run(signal.raise_signal, signal.SIGINT)
+            assert client.run(os.getpid) == pids and len(pids) == 2
+        assert "Traceback" not in capfd.readouterr().err
+
 
 @pytest.mark.tensorflow
 class TestScheduler:

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 from contextlib import contextmanager
 
@@ -151,7 +152,7 @@ def _local_cluster(distributed, workers):
     cores = str(max(1, (os.cpu_count() or 1) // workers))
     # Each process reads these when it imports TensorFlow.
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
-    options |= {"host": "127.0.0.1", "env": dict.fromkeys(names, cores)}
+    options |= {"host": "127.0.0.1", "env": dict.fromkeys(names, cores), "preload": __name__}
     try:
         return distributed.LocalCluster(workers, threads_per_worker=1, **options)
     except RuntimeError:  # the reason is in the log of Dask, which quotes its own code
@@ -159,6 +160,16 @@ def _local_cluster(distributed, workers):
             f"One of {workers} processes ended while it was started, perhaps because memory ran "
             "out: start fewer, then run the same command again to continue."
         ) from None
+
+
+def dask_setup(worker):
+    """Called by Dask in each process of `_local_cluster`.
+
+    Ctrl+C reaches all processes of a terminal. Here it is left to the first one, which ends the
+    workers; else each would print a traceback of Dask.
+    """
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _check_workers(client, scheduler):
