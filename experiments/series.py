@@ -13,39 +13,33 @@ import numpy as np
 
 from nuclei import ROOT
 from nuclei.data import monuseg, patch_files
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.augmentation import STRONGER, AugmentedBatches
 from nuclei.data.targets import targets
 from nuclei.networks import unet
 from nuclei.training import Accuracy, Checkpoint, Dice, adamw, devices, mask_distance_loss
 
 BATCH_SIZE, WIDTH = 8, 16
 
-PLAIN = {}
-"""The augmentation of the shipped weights: the defaults of `augment`."""
-
-STRONG = {"scale": 0.35, "stain": 0.4, "tint": 0.15, "brightness": 0.15, "blur": 1.5}
-"""More of everything, for the stains and scanners of other laboratories."""
-
 RUNS = {
     "unet_plain": {"epochs": 25},
-    "unet_strong": {"epochs": 25, "augmentation": STRONG},
+    "unet_strong": {"epochs": 25, "augmentation": STRONGER},
     "lite0_strong": {
         "epochs": 12,
         "encoder": "efficientnet_lite0",
         "learning_rate": 1e-3,
-        "augmentation": STRONG,
+        "augmentation": STRONGER,
     },
     "lite0_plain": {"epochs": 25, "encoder": "efficientnet_lite0", "learning_rate": 1e-3},
 }
 
 
-def train(name, epochs, encoder=None, learning_rate=2e-3, augmentation=PLAIN, seed=0, weights=None):
+def train(name, epochs, encoder=None, learning_rate=2e-3, augmentation=None, seed=0, weights=None):
     """Train one run, or continue it, with a mask and a distance as targets."""
     samples, val = monuseg.load("train"), patch_files.cut_all(monuseg.load("val"))
     images = [sample.image for sample in samples]
     truth = [targets(sample.labels) for sample in samples]
     val_truth = np.stack([targets(labels) for labels in val.labels])
-    device = devices.prepare(seed)
+    device, augmentation = devices.prepare(seed), augmentation or {}
     folder = ROOT / "checkpoints" / "experiments" / name
     batches = AugmentedBatches(images, truth, BATCH_SIZE, seed, **augmentation)
     steps = batches.steps_per_epoch

@@ -71,6 +71,9 @@ def card(folder):
         "Hardware": f"{time_taken(metrics)}, {metrics['hardware']['precision']}",
         "Software": f"{versions}; commit {metrics['commit']}",
     }
+    if "augmentation" in metrics:
+        changes = (f"{name} {change:g}" for name, change in metrics["augmentation"].items())
+        settings["Augmentation"] = ", ".join(changes)
     if "remarks" in metrics:
         settings["Remarks"] = metrics["remarks"]
     return CARD.format(

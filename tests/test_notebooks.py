@@ -19,7 +19,8 @@ MODELS = {
     "unet_instances": ("unet", {"WIDTH": 16, "DISTANCE": True, "START": "unet"}),
     "segnet_instances": (
         "segnet",
-        {"WIDTH": 2, "DISTANCE": True, "PATCHES": "files", "COMPARISON_WIDTH": 2} | COMPARISON,
+        {"WIDTH": 2, "DISTANCE": True, "PATCHES": "files", "STRONG": True, "COMPARISON_WIDTH": 2}
+        | COMPARISON,
     ),
 }
 """For each model its notebook, and parameters that make it quick to train; the longest first."""
@@ -98,6 +99,9 @@ def test_trains(name, project, small, monkeypatch):
     assert metrics["steps_per_epoch"] == 3 * 4 / 2  # three images of four patches, two a batch
     assert set(metrics["train_patients"]) == {x[:12] for x in list(SMALL)[:3]}
     assert metrics["val_patients"] == ["TCGA-HE-7130"]
+    scale = 0.35 if parameters.get("STRONG") else 0.25
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"| Augmentation | shift 64, turn 45, scale {scale}, stain " in card
     losses = [row["loss"] for row in read_history(folder)]
     assert len(losses) == 2 and losses[1] < losses[0]
     assert not (project / "checkpoints" / name).exists()

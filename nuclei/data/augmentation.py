@@ -7,6 +7,9 @@ import numpy as np
 from . import patches
 from .stains import STAINS, optical_density
 
+STRONGER = {"scale": 0.35, "stain": 0.4, "tint": 0.15, "brightness": 0.15, "blur": 1.5}
+"""Arguments of `augment` that change more, for the stains and scanners of other laboratories."""
+
 
 class AugmentedBatches(keras.utils.PyDataset):
     """An endless stream of augmented patches, cut from whole images or made from patches.
