@@ -164,7 +164,8 @@ def _engines(metrics):
     if not measured:
         return ""
     head = [f"| Images | {ENGINE_HEADINGS} |", "| --- | --- | ---: | ---: | ---: | ---: |"]
-    return "\n## Engines\n\n" + "\n".join(head + measured) + "\n"
+    where = f"\n## Engines\n\nSeconds for one image, on {metrics.get('processor', 'a CPU')}.\n\n"
+    return where + "\n".join(head + measured) + "\n"
 
 
 def engine_rows(metrics):

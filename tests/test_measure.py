@@ -1,6 +1,7 @@
 """`make measure` replaces what was measured and keeps what is known of the training."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -36,7 +37,8 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
     assert list(after["altered"]) == list(ALTERATIONS)
     dices = {scores["dice"] for scores in after["altered"].values()}
     assert len(dices) == len(ALTERATIONS) and dice not in dices and min(dices) > 0.3
-    measured = ("val", "test", "engines", "altered")
+    assert after["processor"].startswith(f"{os.cpu_count()} CPU cores with ")
+    measured = ("val", "test", "engines", "processor", "altered")
     trained = {key: value for key, value in before.items() if key not in measured}
     assert trained.items() <= after.items()
     assert capsys.readouterr().out.startswith("unet: test Dice 0.")

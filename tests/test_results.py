@@ -6,6 +6,7 @@ import pytest
 
 import results
 from nuclei import ROOT
+from nuclei.data.alterations import ALTERATIONS
 from nuclei.errors import InputError
 
 
@@ -24,15 +25,20 @@ def test_tables_show_the_metrics(tmp_path):
     metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
     metrics["start"] = "ImageNet backbone"
     scores = {"dice": 0.4321, "aji": 0.3, "pq": 0.2, "seconds_per_image": 0.117}
+    metrics["processor"] = "9 CPU cores with AVX"
     metrics["engines"] = {"openvino-int8": {"val": scores, "test": scores}}
+    metrics["val"]["mean"]["dice"]["mean"] = 0.9
+    metrics["altered"] = {alteration: {"dice": 0.4} for alteration in ALTERATIONS}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "README.md").write_text("before\n{}\noutdated\n{}\nafter\n".format(*results.MARKS))
 
     readme = results.pages(tmp_path)[tmp_path / "README.md"]
     assert "| **0.123** (0.100 to 0.200) |" in readme
     assert "| 0.568 |" in readme
+    assert "| [unet](models/unet) | 0.900 | 0.400 | 0.400 | 0.400 | 0.400 | 0.500 |\n" in readme
     fast = "OpenVINO, int8 | 0.4321 | 0.3000 | 0.2000 | 0.12 |"
     assert f"| [unet](models/unet) | {fast}\n" in readme
+    assert "network for\none image, on 9 CPU cores with AVX.\n" in readme
     card = results.pages(tmp_path)[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
     assert "random weights but [unet](models/unet) (ImageNet backbone).\n" in readme

@@ -4,6 +4,8 @@ It replaces the reports of the validation and test images in each `metrics.json`
 other engines and those of altered validation images, and keeps the record of the training.
 """
 
+import os
+import platform
 import sys
 import time
 
@@ -12,9 +14,13 @@ from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.errors import InputError
 from nuclei.prediction import engines
+from nuclei.training import devices
 
 REFERENCE, *OTHERS = engines.ENGINES
 """The whole report is that of the first engine, Keras."""
+
+INSTRUCTIONS = {"avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2"}
+"""What decides the seconds of a CPU most, as Linux names it and as people do; the best first."""
 
 
 def measure(root=modelzoo.MODELS, names=()):
@@ -38,7 +44,7 @@ def measure(root=modelzoo.MODELS, names=()):
     for name in names or outputs.models_of(root=root):
         folder, start = root / name, time.perf_counter()
         metrics = modelzoo.read_metrics(folder)
-        metrics["engines"] = {}
+        metrics["processor"], metrics["engines"] = processor(), {}
         for engine in (REFERENCE, *OTHERS):
             try:
                 loaded = engines.load(folder, engine)
@@ -60,6 +66,16 @@ def measure(root=modelzoo.MODELS, names=()):
         mean, seconds = metrics["test"]["mean"], time.perf_counter() - start
         dice, aji = (mean[score]["mean"] for score in ("dice", "aji"))
         print(f"{folder.name}: test Dice {dice:.3f}, AJI {aji:.3f}; {seconds:.0f} s")
+
+
+def processor():
+    """Describe the processor, in words such as "2 CPU cores with AVX2"."""
+    try:
+        flags = set(devices.CPU_INFO.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:  # not Linux
+        flags = set()
+    kind = next((name for flag, name in INSTRUCTIONS.items() if flag in flags), platform.machine())
+    return f"{os.cpu_count()} CPU cores with {kind}"
 
 
 def _summary(report):

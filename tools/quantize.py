@@ -21,7 +21,7 @@ CROPS, SIDE = 96, 256
 LOSS = 0.002
 """How much Dice and AJI on the validation images int8 may lose, against float32."""
 
-FLOAT_CONVOLUTIONS = {}
+FLOAT_CONVOLUTIONS = {"unet_efficientnet_lite0_instances": (0, 1, 2, 3)}
 """For each model the convolutions that stay in float32, because the scores need them: see
 `to_int8`."""
 

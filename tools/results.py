@@ -2,6 +2,7 @@
 
 from nuclei import ROOT, modelzoo, outputs
 from nuclei.atomic import atomic_write
+from nuclei.data.alterations import ALTERATIONS
 from nuclei.errors import InputError
 from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, time_taken
 
@@ -92,9 +93,30 @@ def comparison(models):
             "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
             *rows(patches),
+            *_altered(models),
             *_fast(models),
         ]
     )
+
+
+def _altered(models):
+    """Compare models on altered images, in lines; none where no model was measured on them."""
+    measured = []
+    for name, metrics in models.items():
+        if altered := metrics.get("altered"):
+            plain = metrics["val"]["mean"]["dice"]["mean"]
+            dice = [plain, *(altered[alteration]["dice"] for alteration in ALTERATIONS)]
+            dice.append(sum(dice) / len(dice))
+            measured.append([f"[{name}](models/{name})", *(f"{value:.3f}" for value in dice)])
+    if not measured:
+        return []
+    return [
+        "\nTissue of another laboratory: Dice of the 6 validation images as they are, and altered "
+        "by\n`evaluate --split val --alter`.\n",
+        f"| Model | as they are | {' | '.join(ALTERATIONS)} | mean |",
+        f"| --- |{' ---: |' * (len(ALTERATIONS) + 2)}",
+        *rows(measured),
+    ]
 
 
 def _fast(models):
@@ -107,9 +129,15 @@ def _fast(models):
     ]
     if not measured:
         return []
+    models_on = {}
+    for name, metrics in models.items():
+        if "engines" in metrics:
+            models_on.setdefault(metrics.get("processor", "a CPU"), []).append(name)
+    first, *others = sorted(models_on, key=lambda kind: -len(models_on[kind]))
+    slower = "".join(f"; of {' and '.join(models_on[kind])} on {kind}" for kind in others)
     return [
-        "\nThe same images with each [engine](docs/slides.md#engines). Seconds are those of the "
-        "network for\none image, all on one machine without a GPU.\n",
+        "\nThe 14 test images with each [engine](docs/slides.md#engines). Seconds are those of the "
+        f"network for\none image, on {first}{slower}.\n",
         f"| Model | {ENGINE_HEADINGS} |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         *rows(measured),

@@ -174,7 +174,9 @@ def _phrase(layer):
 
 def _draw_box(axis, box, block):
     color, style = (BLUE, ORANGE, GREEN)[block.column], "round,pad=0,rounding_size=0.06"
-    axis.add_patch(FancyBboxPatch(box.min, *box.size, style, ec=color, fc=(color, 0.12)))
+    for face in "white", (color, 0.12):  # opaque, because an arrow may pass behind it
+        patch = FancyBboxPatch(box.min, *box.size, style, ec=color, fc=face, zorder=2)
+        axis.add_patch(patch)
     scale = "" if block.stride == 1 else f"/{block.stride}"
     sides = "1 × 1" if block.stride == SIDE else f"H{scale} × W{scale}"
     lines = _lines(block)
@@ -197,4 +199,4 @@ def _draw_arrow(axis, start, end, deeper, look):
     if x != to_x and deeper:
         first, last = (-90, 0) if deeper > 0 else (0, 90)
         look["connectionstyle"] = f"angle,angleA={first},angleB={last},rad=0"
-    axis.annotate("", head, tail, arrowprops=look)
+    axis.annotate("", head, tail, arrowprops=look, zorder=1)
