@@ -60,6 +60,7 @@ def test_from_check_to_a_model_with_a_card(stranger, tmp_path, capfd, monkeypatc
     settings += ["PATCH_SIZE=128", "STRIDE=128"]
     own = [f"DATA={stranger.name}", "NAME=2026", f"OUTPUT={tmp_path}"]
     assert run_notebooks.main(["train", "unet", *own, *settings]) == 0
+    assert f"into {tmp_path}/models/2026/." in capfd.readouterr().out
     model = tmp_path / "models" / "2026"
     files = {path.name for path in model.iterdir()}
     assert files >= {"2026.weights.h5", "config.json", "history.csv", "metrics.json", "README.md"}

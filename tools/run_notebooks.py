@@ -110,7 +110,7 @@ def train(model, parameters):
             f"{notebook} has no parameter {unknown.pop()!r}: choose from {', '.join(known)}."
         )
     folder, data = monuseg.find(), parameters.get("DATA")
-    output = "." if folder or data else str(RUNS)
+    output = parameters.get("OUTPUT", "." if folder or data else str(RUNS))
     name = parameters.get("NAME")
     where = f"{output}/models/{name}/" if name else f"{output}/models/ and {output}/Graphs/"
     print(f"Training on {data or _source(folder)}, into {where}.", flush=True)

@@ -13,8 +13,9 @@ from ..images.decode import PLAIN
 from ..images.resolution import of_tiff
 from . import dicom, resolution
 
-LARGE = 64_000_000
-"""Number of pixels above which any TIFF, PNG or JPEG is treated as a slide."""
+LARGE = 48_000_000
+"""Number of pixels above which any TIFF, PNG or JPEG is treated as a slide: to predict that many at
+once takes 3 GB."""
 
 
 def is_slide(path):
