@@ -10,12 +10,12 @@ import os
 import sys
 import warnings
 
-from .commands import check, evaluate, export, predict
 from .errors import InputError
 from .quiet import check_output, share_memory, steady_streams
 
-# Keras is imported within the commands, after all checks that do not need it: the import takes
-# seconds, and --help or a mistake in the command should not have to wait for it.
+# The commands are imported within `main`, so that Ctrl+C meets no traceback meanwhile. They import
+# Keras after all checks that do not need it: it takes seconds, and --help or a mistake in the command
+# should not have to wait for it.
 
 
 def main(arguments=None):
@@ -35,8 +35,8 @@ def main(arguments=None):
         steady_streams()
         share_memory()
         os.environ.setdefault("PYTHONSAFEPATH", "1")  # of workers: see nuclei/__init__.py
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         with warnings.catch_warnings(action="ignore"):  # meant for developers
             code = options.command(options)
         check_output()
@@ -58,6 +58,8 @@ def _download(options):
 
 
 def _parser():
+    from .commands import check, evaluate, export, predict
+
     parser = argparse.ArgumentParser("python -m nuclei", description="Segment nuclei in tissue.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     model = {"metavar": "MODEL", "help": "a folder in models/, such as unet, or its path"}
