@@ -14,8 +14,8 @@ from .errors import InputError
 from .quiet import check_output, share_memory, steady_streams
 
 # The commands are imported within `main`, so that Ctrl+C meets no traceback meanwhile. They import
-# Keras after all checks that do not need it: it takes seconds, and --help or a mistake in the command
-# should not have to wait for it.
+# Keras after all checks that do not need it: it takes seconds, and --help or a mistake in the
+# command should not have to wait for it.
 
 
 def main(arguments=None):
