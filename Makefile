@@ -115,7 +115,9 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 	$(new-environment)
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
-	.venv/bin/python -m pip install -r requirements.txt -r requirements-dev.txt $(LOCKED)
+	.venv/bin/python -m pip install --no-compile -r requirements.txt -r requirements-dev.txt $(LOCKED)
+	@# On all cores; pip compiles on one. Templates in some packages are no Python and are skipped.
+	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 # A stamp of its own: a card that comes later gets its libraries without a new .venv, and a new .venv

@@ -6,6 +6,7 @@ leaves, as in `| head`, the run goes on and the exit code stays that of the work
 """
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -45,6 +46,7 @@ def main(arguments=None):
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of what Zarr leaves undone
         text = "all files written so far are complete; run the same command again to continue."
         print(f"Interrupted: {text}", file=sys.stderr)
         return 130

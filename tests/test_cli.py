@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import logging
 import os
 import re
 import subprocess
@@ -295,6 +296,8 @@ def test_an_interruption_leaves_whole_files_and_one_line(here, pixels, capsys, m
     code, output, errors = predict(capsys, "a.png", "b.png")
     assert (code, output) == (130, "") and names(here / "out") == ["a_mask.png"]
     assert errors.splitlines()[-1].startswith("Interrupted") and "Traceback" not in errors
+    assert not (log := logging.getLogger("asyncio")).isEnabledFor(logging.ERROR)
+    log.setLevel(logging.NOTSET)
     assert read(here / "out" / "a_mask.png").shape == (30, 41)
 
 
