@@ -15,7 +15,7 @@ CUT = {"PATCH_SIZE": 128, "STRIDE": 128}
 COMPARISON = {"COMPARISON_EPOCHS": 1, "COMPARISON_SEEDS": 1}
 MODELS = {
     "deeplabv3_mobilenetv2": ("deeplabv3", {"WIDTH": 4, "BACKBONE_WEIGHTS": None} | COMPARISON),
-    "unet": ("unet", {"WIDTH": 2, "PATCHES": "files"}),
+    "unet": ("unet", {"WIDTH": 2}),
     "unet_instances": ("unet", {"WIDTH": 16, "DISTANCE": True, "START": "unet"}),
     "segnet_instances": (
         "segnet",

@@ -168,7 +168,7 @@ FAKES = {
     "uname": "echo $SYSTEM",
     "nvidia-smi": "echo NVIDIA-SMI 570.86; exit $CARD",
 }
-CPU = "-r requirements.txt -r requirements-dev.txt -c requirements.lock"
+CPU = "--no-compile -r requirements.txt -r requirements-dev.txt -c requirements.lock"
 GPU = "-r requirements-gpu.txt -c requirements.lock"
 
 

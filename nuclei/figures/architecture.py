@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 
 import keras
+import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
@@ -174,9 +176,8 @@ def _phrase(layer):
 
 def _draw_box(axis, box, block):
     color, style = (BLUE, ORANGE, GREEN)[block.column], "round,pad=0,rounding_size=0.06"
-    for face in "white", (color, 0.12):  # opaque, because an arrow may pass behind it
-        patch = FancyBboxPatch(box.min, *box.size, style, ec=color, fc=face, zorder=2)
-        axis.add_patch(patch)
+    face = 1 - 0.12 * (1 - np.array(to_rgb(color)))  # opaque, as an arrow may pass behind the box
+    axis.add_patch(FancyBboxPatch(box.min, *box.size, style, ec=color, fc=face, zorder=2))
     scale = "" if block.stride == 1 else f"/{block.stride}"
     sides = "1 × 1" if block.stride == SIDE else f"H{scale} × W{scale}"
     lines = _lines(block)
