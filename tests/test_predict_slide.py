@@ -615,7 +615,8 @@ class TestProcesses:
     def test_ctrl_c_is_left_to_the_first_process(self, capfd):
         with dask_cluster.connect(workers=2) as client:
             pids = client.run(os.getpid)
-            client.run(signal.raise_signal, signal.SIGINT)
+            for pid in pids.values():
+                os.kill(pid, signal.SIGINT)
             assert client.run(os.getpid) == pids and len(pids) == 2
         assert "Traceback" not in capfd.readouterr().err
 

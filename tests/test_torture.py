@@ -22,7 +22,7 @@ from nuclei.slides.pyramid import write_pyramid
 class SmallSlide(torture_runs.SlideRun):
     """One tile, and no processes beside the first."""
 
-    workers_of = (1,)
+    workers_of, has_workers = (1,), False
 
     def prepare(self, folder):
         self.slide = folder / "slide.tif"

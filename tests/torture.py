@@ -153,9 +153,11 @@ class Killer:
         self.seconds, self.expected = time.monotonic() - started, run.result(out)
         print(f"{run.name}: undisturbed in {self.seconds:.1f} s", file=sys.stderr, flush=True)
 
-    def _start(self, out, forked=None):
+    def _start(self, out, with_workers=False, forked=None):
         forked = forked or self.rng.random() < FORKED
         command = self.run.command(out, self.rng)
+        if with_workers:
+            command = self.run.with_workers(*command)
         return Started(*command, self.folder, self.run.environment, forked)
 
     def episode(self, number, kills):
@@ -174,13 +176,13 @@ class Killer:
 
     def _kill_once(self, out):
         signum = self.rng.choice(SIGNALS)
-        at_draft = self.rng.random() < 0.5
         of_worker = self.run.has_workers and self.rng.random() < 0.3
+        at_draft = not of_worker and self.rng.random() < 0.5
         delay = self.rng.uniform(0, 0.05 if at_draft else self.seconds)
-        began, started = time.monotonic(), self._start(out)
-        until, found = time.monotonic() + PATIENCE, not at_draft
+        began, started = time.monotonic(), self._start(out, of_worker)
+        until, found = time.monotonic() + PATIENCE, not (at_draft or of_worker)
         while started.code() is None and time.monotonic() < until and not found:
-            found = drafts(out)
+            found = self.run.workers(started.family()) if of_worker else drafts(out)
             time.sleep(0.002)
         if started.code() is None:  # or until it ends
             started.wait_for(delay)
@@ -208,6 +210,10 @@ class Killer:
         said = started.output()
         if code is None:
             self._find(f"it hangs: {said[-600:]}")
+        elif said.startswith("Fatal Python error: init") or (
+            130 in allowed and code == 1 and not said
+        ):
+            pass  # SIGINT while Python itself was starting: no line of this project has run
         elif code not in allowed or ("Traceback" in said and code in (0, 1, 130)):
             self._find(f"exit code {code}, not {allowed}: {said[-2000:]}")
         if left:

@@ -101,6 +101,10 @@ class SlideRun(_Run):
         words += ["--workers", rng.choice(self.workers_of)]
         return "nuclei.__main__", [str(word) for word in words]
 
+    def with_workers(self, module, words):
+        """The same command with two workers."""
+        return module, [*words[:-1], "2"]
+
     def workers(self, family):
         """Those of Dask, not what `multiprocessing` keeps beside them."""
         return [one for one in family if "spawn_main" in " ".join(one.cmdline())]

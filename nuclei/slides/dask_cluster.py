@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 
 from tqdm import tqdm
 
@@ -73,8 +74,9 @@ def connect(workers=1, scheduler=None):
             print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
             yield client
         finally:
-            client.close()
-            owner.close()
+            for one in client, owner:
+                with suppress(TimeoutError):  # it ends with this process at the latest
+                    one.close()
 
 
 def in_order(client, function, job, todo):
@@ -154,7 +156,8 @@ def _local_cluster(distributed, workers):
     names = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
     options |= {"host": "127.0.0.1", "env": dict.fromkeys(names, cores), "preload": __name__}
     try:
-        return distributed.LocalCluster(workers, threads_per_worker=1, **options)
+        with _deaf_to_ctrl_c():
+            return distributed.LocalCluster(workers, threads_per_worker=1, **options)
     except RuntimeError:  # the reason is in the log of Dask, which quotes its own code
         raise InputError(
             f"One of {workers} processes ended while it was started, perhaps because memory ran "
@@ -162,14 +165,27 @@ def _local_cluster(distributed, workers):
         ) from None
 
 
-def dask_setup(worker):
-    """Called by Dask in each process of `_local_cluster`.
+@contextmanager
+def _deaf_to_ctrl_c():
+    """Start threads, and processes from these threads, that Ctrl+C does not reach.
 
-    Ctrl+C reaches all processes of a terminal. Here it is left to the first one, which ends the
-    workers; else each would print a traceback of Dask.
+    Ctrl+C goes to all processes of a terminal. It is left to the first one, which ends the workers;
+    else each would print a traceback of Dask, or of what it imports.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # lets Ctrl+C through when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def dask_setup(worker):
+    """Called by Dask in each process of `_local_cluster`; what fails there is said here."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 def _check_workers(client, scheduler):
