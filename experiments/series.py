@@ -22,24 +22,24 @@ BATCH_SIZE, WIDTH = 8, 16
 
 RUNS = {
     "unet_plain": {"epochs": 25},
-    "unet_strong": {"epochs": 25, "augmentation": STRONGER},
+    "unet_strong": {"epochs": 25, **STRONGER},
     "lite0_strong": {
         "epochs": 12,
         "encoder": "efficientnet_lite0",
         "learning_rate": 1e-3,
-        "augmentation": STRONGER,
+        **STRONGER,
     },
     "lite0_plain": {"epochs": 25, "encoder": "efficientnet_lite0", "learning_rate": 1e-3},
 }
 
 
-def train(name, epochs, encoder=None, learning_rate=2e-3, augmentation=None, seed=0, weights=None):
+def train(name, epochs, encoder=None, learning_rate=2e-3, seed=0, weights=None, **augmentation):
     """Train one run, or continue it, with a mask and a distance as targets."""
     samples, val = monuseg.load("train"), patch_files.cut_all(monuseg.load("val"))
     images = [sample.image for sample in samples]
     truth = [targets(sample.labels) for sample in samples]
     val_truth = np.stack([targets(labels) for labels in val.labels])
-    device, augmentation = devices.prepare(seed), augmentation or {}
+    device = devices.prepare(seed)
     folder = ROOT / "checkpoints" / "experiments" / name
     batches = AugmentedBatches(images, truth, BATCH_SIZE, seed, **augmentation)
     steps = batches.steps_per_epoch

@@ -111,8 +111,8 @@ def _altered(models):
     if not measured:
         return []
     return [
-        "\nTissue of another laboratory: Dice of the 6 validation images as they are, and altered "
-        "by\n`evaluate --split val --alter`.\n",
+        "\nDice of the 6 validation images as they are, and altered by `evaluate --split val "
+        "--alter`, to imitate\ntissue of other laboratories.\n",
         f"| Model | as they are | {' | '.join(ALTERATIONS)} | mean |",
         f"| --- |{' ---: |' * (len(ALTERATIONS) + 2)}",
         *rows(measured),
@@ -134,10 +134,10 @@ def _fast(models):
         if "engines" in metrics:
             models_on.setdefault(metrics.get("processor", "a CPU"), []).append(name)
     first, *others = sorted(models_on, key=lambda kind: -len(models_on[kind]))
-    slower = "".join(f"; of {' and '.join(models_on[kind])} on {kind}" for kind in others)
+    rest = "".join(f"; of {' and '.join(models_on[kind])} on {kind}" for kind in others)
     return [
         "\nThe 14 test images with each [engine](docs/slides.md#engines). Seconds are those of the "
-        f"network for\none image, on {first}{slower}.\n",
+        f"network for\none image, on {first}{rest}.\n",
         f"| Model | {ENGINE_HEADINGS} |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         *rows(measured),
