@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCKED = $(if $(LOCK),-c $(LOCK))
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run app test notebooks train quantize measure results lint fuzz torture \
+.PHONY: help setup run app test notebooks train quantize refit measure results lint fuzz torture \
 	test-backends benchmark lock audit licences clean
 
 help: ## list the targets
@@ -61,6 +61,9 @@ train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder 
 
 measure: setup ## measure the shipped models again, on MoNuSeg: make measure [MODEL=unet]
 	@$(VENV_PYTHON) tools/measure.py $(MODEL)
+
+refit: setup ## train a model once more, now also on the validation images: make refit MODEL=unet [START=]
+	@$(VENV_PYTHON) tools/refit.py $(MODEL) $(if $(START),--start $(START))
 
 quantize: setup ## make the int8 form of the models: make quantize [MODEL=unet]; needs MoNuSeg
 	$(VENV_PYTHON) -m pip install --quiet -r requirements-quantize.txt

@@ -81,6 +81,7 @@ def card(folder):
         network=f"{config['network']}({arguments})",
         parameters=f"{metrics['parameters']:,}",
         settings="\n".join(rows(settings.items())),
+        kept=_kept(metrics),
         test=table(metrics["test"]),
         validation=table(metrics["val"]),
         engines=_engines(metrics),
@@ -108,8 +109,7 @@ model = modelzoo.load("{name}")
 | --- | --- |
 {settings}
 
-The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
-every epoch. No setting was chosen on the test images.
+{kept} No setting was chosen on the test images.
 
 ## Test images
 
@@ -130,6 +130,16 @@ definitions.
 {licence}
 """
 
+BEST = """\
+The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
+every epoch."""
+
+REFITTED = """\
+Settings were chosen with the 6 validation patients held out. The table above,
+`history.csv` and all scores of validation images are those of that training; its weights are in
+commit {commit}. The weights here come from the same training on all 30 patients: {epochs} epochs of
+{steps} batches, {time}. The last epoch is kept."""
+
 NOT_COMMERCIAL = """which is under CC BY-NC-SA 4.0. They are under the same
 licence: you may not use them commercially."""
 
@@ -140,10 +150,21 @@ def _data(metrics):
         numbers = [metrics["train_images"], metrics["val_images"]]
         train, val = (f"{number} image{'s' * (number != 1)}" for number in numbers)
         return {"Data": f"{metrics['data']}, {train}", "Held out for validation": val}
+    trained = set(metrics["train_patients"]) - set(metrics["val_patients"])
     return {
-        "Data": f"{metrics['data']}, {len(metrics['train_patients'])} patients",
+        "Data": f"{metrics['data']}, {len(trained)} patients",
         "Held out for validation": ", ".join(metrics["val_patients"]),
     }
+
+
+def _kept(metrics):
+    """Which weights these are."""
+    if "refit" not in metrics:
+        return BEST
+    refit = metrics["refit"]
+    steps, commit = refit["steps_per_epoch"], refit["commit"]
+    time = time_taken(refit)
+    return REFITTED.format(commit=commit, epochs=metrics["epochs"], steps=steps, time=time)
 
 
 def _licence(metrics):
@@ -190,6 +211,7 @@ def engine_rows(metrics):
         ]
         for split, images in (("test", "test"), ("val", "validation"))
         for engine, scores in metrics.get("engines", {}).items()
+        if split in scores
     ]
 
 

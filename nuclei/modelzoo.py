@@ -144,7 +144,7 @@ def start_from(network, name, splits=None):
         an image or a patient that is held out now.
     """
     if splits:
-        seen.refuse(name, seen.read(find(name)), splits)
+        seen.refuse(name, seen.read(name), splits)
     pairs = list(zip(network.layers, load(name).layers, strict=False))
     try:
         # With another number of channels the last layer stays random.

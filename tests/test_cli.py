@@ -16,7 +16,7 @@ from PIL import Image
 
 from nuclei import ROOT, modelzoo
 from nuclei.__main__ import main
-from nuclei.data import download, monuseg, synthetic
+from nuclei.data import download, monuseg, seen, synthetic
 from nuclei.errors import InputError
 from nuclei.prediction import engines, windows
 from nuclei.slides import predict as predict_slide
@@ -351,6 +351,16 @@ def test_evaluate_takes_the_validation_images(here, canonical, capsys, monkeypat
     monkeypatch.setenv("MONUSEG_DIR", str(canonical))
     code, output, _ = run(capsys, "evaluate", "unet", "--split", "val")
     assert code == 0 and "on MoNuSeg, val, 1 image" in output and "kidney (1)" in output
+
+
+def test_evaluate_warns_of_images_that_a_model_was_trained_on(canonical, capsys, monkeypatch):
+    monkeypatch.setenv("MONUSEG_DIR", str(canonical))
+    command = "evaluate", "unet", "--split", "val", "--alter", "pale"
+    assert "trained" not in run(capsys, *command)[2]
+    monkeypatch.setattr(seen, "read", lambda name: {"TCGA-HE-7130"})
+    code, _, errors = run(capsys, *command)
+    assert code == 0
+    assert "unet was trained on 1 of these images, such as TCGA-HE-7130-01Z-00-DX1: its" in errors
 
 
 def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monkeypatch):

@@ -15,6 +15,7 @@ ROOMS = [
     "images",
     "quiet",
     "gpus",
+    "allocator",
     "modelfiles",
     "scores",
     "data",

@@ -23,7 +23,8 @@ BARS = {
 def test_the_recorded_dice_is_measured_again(name, monuseg_folder):
     model = modelzoo.load(name)
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
-    for split in ("val", "test"):
+    # The weights of a refitted model were also trained on the validation images.
+    for split in ("test",) if "refit" in recorded else ("val", "test"):
         report, samples = recorded[split], monuseg.load(split, monuseg_folder)
         assert [image["name"] for image in report["images"]] == [x.name for x in samples]
         # Every tenth image, because all of them take minutes; `make measure` takes them all.
@@ -47,8 +48,9 @@ def test_other_engines_lose_little_on_the_validation_images(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_validation_or_test_patient_was_fitted(name):
+def test_no_patient_that_is_held_out_was_fitted(name):
     recorded = modelzoo.read_metrics(modelzoo.MODELS / name)
     assert recorded["val_patients"] == sorted(monuseg.VAL_PATIENTS)
-    assert recorded["train_patients"] == sorted(monuseg.patients("train"))
+    fitted = "trainval" if "refit" in recorded else "train"
+    assert recorded["train_patients"] == sorted(monuseg.patients(fitted))
     assert not set(recorded["train_patients"]) & set(monuseg.patients("test"))

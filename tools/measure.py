@@ -1,7 +1,8 @@
 """Evaluate the models in `models/` on MoNuSeg again: `make measure`.
 
 It replaces the reports of the validation and test images in each `metrics.json`, the scores of the
-other engines and those of altered validation images, and keeps the record of the training.
+other engines and those of altered validation images, and keeps the record of the training. A model
+that `make refit` has trained on the validation images keeps what was measured on them before.
 """
 
 import os
@@ -40,10 +41,12 @@ def measure(root=modelzoo.MODELS, names=()):
     """
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
-    splits = {split: monuseg.load(split) for split in ("val", "test")}
+    images = {split: monuseg.load(split) for split in ("val", "test")}
     for name in names or outputs.models_of(root=root):
         folder, start = root / name, time.perf_counter()
         metrics = modelzoo.read_metrics(folder)
+        unseen = {"test": images["test"]} if "refit" in metrics else images
+        before = metrics.get("engines", {}) if "refit" in metrics else {}
         metrics["processor"], metrics["engines"] = processor(), {}
         for engine in (REFERENCE, *OTHERS):
             try:
@@ -53,15 +56,17 @@ def measure(root=modelzoo.MODELS, names=()):
                     raise
                 print(error, file=sys.stderr)  # no int8 file, or one of other weights
                 continue
-            reports = {split: evaluation.evaluate(loaded, splits[split]) for split in splits}
+            reports = {split: evaluation.evaluate(loaded, unseen[split]) for split in unseen}
             if engine == REFERENCE:
                 metrics |= reports
-            metrics["engines"][engine] = {split: _summary(reports[split]) for split in splits}
-        loaded = engines.load(folder, "openvino")  # as Keras to 0.0001, and faster
-        metrics["altered"] = {
-            name: _summary(evaluation.evaluate(loaded, altered(splits["val"], name)))
-            for name in ALTERATIONS
-        }
+            measured = {split: _summary(report) for split, report in reports.items()}
+            metrics["engines"][engine] = before.get(engine, {}) | measured
+        if "val" in unseen:
+            loaded = engines.load(folder, "openvino")  # as Keras to 0.0001, and faster
+            metrics["altered"] = {
+                name: _summary(evaluation.evaluate(loaded, altered(unseen["val"], name)))
+                for name in ALTERATIONS
+            }
         modelzoo.write_metrics(folder, metrics)
         mean, seconds = metrics["test"]["mean"], time.perf_counter() - start
         dice, aji = (mean[score]["mean"] for score in ("dice", "aji"))

@@ -56,7 +56,7 @@ def comparison(models):
     str
         Markdown: a table of whole images and one of patches.
     """
-    images, patches, begun = [], [], []
+    images, patches, begun, refitted = [], [], [], []
     for name, metrics in models.items():
         test, link = metrics["test"], f"[{name}](models/{name})"
         dice = "**{mean:.3f}** ({low:.3f} to {high:.3f})".format(**test["mean"]["dice"])
@@ -67,6 +67,8 @@ def comparison(models):
         images.append([link, dice, pooled, *others, size, time_taken(metrics)])
         if metrics["start"] != "random":
             begun.append(f"{link} ({metrics['start']})")
+        if "refit" in metrics:
+            refitted.append(link)
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
         patches.append([link, *(f"{test['patches'][score]:.3f}" for score in scores)])
     return "\n".join(
@@ -84,6 +86,15 @@ def comparison(models):
             *(
                 [f"\nAll models started from random weights but {', '.join(begun)}."]
                 if begun
+                else []
+            ),
+            *(
+                [
+                    "\nTrained on all 30 images, after all choices were made on 6 of them: "
+                    f"{', '.join(refitted)}. Their\nvalidation scores are those of the same "
+                    "training on 24."
+                ]
+                if refitted
                 else []
             ),
             "\nScores on the 504 patches of the same images, as older work reports them. Each "

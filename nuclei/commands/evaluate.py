@@ -1,5 +1,7 @@
 """The command `evaluate`: scores of one or two models on annotated images."""
 
+import sys
+
 from ..atomic import expand
 from ..errors import InputError
 from ..prediction.engines import AUTO, ENGINES
@@ -37,16 +39,23 @@ def run(options):
         if path and path.is_dir():  # check before minutes of work
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
     from .. import evaluation
-    from ..data import alterations, loading
+    from ..data import alterations, loading, seen
     from ..prediction import engines
 
     samples = loading.load(options.data, options.split)
     data = loading.source(options.data, samples)
     count = evaluation.counted(len(samples), "image")
+    names = [name for name in (options.model, options.second) if name]
+    for name in names:
+        if known := [*seen.among(seen.read(name), samples)]:
+            print(
+                f"{name} was trained on {len(known)} of these images, such as {known[0]}: its "
+                "scores on them say nothing about new tissue.",
+                file=sys.stderr,
+            )
     if options.alter:
         samples = alterations.altered(samples, options.alter)
         count += f", {options.alter}"
-    names = [name for name in (options.model, options.second) if name]
     models = [engines.load(name, options.engine) for name in names]
     reports = []
     for name, model in zip(names, models, strict=True):

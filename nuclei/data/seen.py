@@ -3,7 +3,7 @@
 import hashlib
 
 from ..errors import InputError
-from ..modelfiles import read_metrics
+from ..modelfiles import find, read_metrics
 from . import monuseg, signatures
 from .overlap import Reduced
 
@@ -23,21 +23,21 @@ def digest(image):
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
 
 
-def read(folder):
+def read(name):
     """Patients and digests of images that a model, or one that it started from, was trained on.
 
     Parameters
     ----------
-    folder : Path
-        The folder of the model.
+    name : str or Path
+        As for `modelfiles.find`.
 
     Returns
     -------
     set of str
-        Empty if it has no record of its training.
+        Empty if there is no such model, or no record of its training.
     """
     try:
-        metrics = read_metrics(folder)
+        metrics = read_metrics(find(name))
         kinds = "train_patients", "train_pixels", "start_seen"
         return {one for kind in kinds for one in metrics.get(kind, ())}
     except (InputError, TypeError, AttributeError):
@@ -57,10 +57,27 @@ def refuse(name, seen, splits):
         All but "train" are held out.
     """
     for split, samples in splits.items():
-        for sample in samples if split != "train" else ():
-            shown = monuseg.patient_in(signatures.identify(Reduced(sample.image)) or sample.name)
-            if seen & {sample.patient, shown, digest(sample.image)}:
-                raise InputError(
-                    f"{name} was trained on {sample.name}, which is in {split} here: start from "
-                    "another model, or move it to train."
-                )
+        for known in among(seen, samples) if split != "train" else ():
+            raise InputError(
+                f"{name} was trained on {known}, which is in {split} here: start from another "
+                "model, or move it to train."
+            )
+
+
+def among(seen, samples):
+    """Names of the samples that a model was trained on, one after the other.
+
+    Parameters
+    ----------
+    seen : set of str
+        As from `read`.
+    samples : sequence of Sample
+
+    Yields
+    ------
+    str
+    """
+    for sample in samples:
+        shown = monuseg.patient_in(signatures.identify(Reduced(sample.image)) or sample.name)
+        if seen & {sample.patient, shown, digest(sample.image)}:
+            yield sample.name

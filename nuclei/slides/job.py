@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..allocator import keep_freed_memory
 from ..prediction import engines
 from .slide import Slide
 from .tiles import TileGrid
@@ -86,6 +87,7 @@ def _open_slide(path, mpp, _modified):
 
 @lru_cache(maxsize=1)
 def _load_engine(model, name, _weights):
+    keep_freed_memory()  # of one tile for the next
     engine = engines.load(model, name)
     # Compile here, in one thread, before several threads predict.
     engine.forward(np.zeros((1, 64, 64, 3), np.uint8))

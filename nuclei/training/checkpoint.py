@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
+from ..allocator import keep_freed_memory
 from ..atomic import atomic_write, locked
 from ..errors import InputError
 from ..networks.weights import load_weights, save_weights
@@ -35,8 +36,9 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         The training data; the statistics are computed from the first `CALIBRATION` batches.
     steps_per_epoch : int
         Batches per epoch.
-    monitor : str
-        The validation score by which the best weights are chosen; higher is better.
+    monitor : str or None
+        The validation score by which the best weights are chosen; higher is better. None, for a
+        training without validation: the last epoch has the best weights.
     """
 
     CALIBRATION = 12
@@ -46,7 +48,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         super().__init__(swap_on_epoch=True)
         self.folder, self.batches, self.monitor = Path(folder), batches, monitor
         self.steps_per_epoch = steps_per_epoch
-        self.history = []
+        self.history, self.allocator_is_set = [], False
 
     def restore(self, model):
         """Prepare a model for `fit()`: resume from the folder, if it contains a state.
@@ -89,7 +91,9 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         return epochs
 
     def best(self):
-        """Return the row of the history with the highest validation score."""
+        """Return the row of the history with the highest validation score, or else the last."""
+        if self.monitor is None:
+            return self.history[-1]
         return max(self.history, key=lambda row: row[self.monitor])
 
     def _lock(self):
@@ -108,9 +112,20 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         super().on_epoch_begin(epoch, logs)
         self.started = time.perf_counter()
 
+    def on_train_batch_begin(self, batch, logs=None):
+        """Called by `fit()`; by then TensorFlow has set the allocator as it wants it."""
+        super().on_train_batch_begin(batch, logs)
+        if not self.allocator_is_set:
+            keep_freed_memory()
+            self.allocator_is_set = True
+
     def on_test_begin(self, logs=None):
         """Called by `fit()`; puts the averaged weights into the model for validation."""
         super().on_test_begin(logs)
+        self._average_statistics()
+
+    def _average_statistics(self):
+        """Compute the statistics of the averaged weights, which are in the model."""
         self.statistics = self._get_statistics()
         layers = [x for x in self.model.layers if isinstance(x, keras.layers.BatchNormalization)]
         momenta = [layer.momentum for layer in layers]
@@ -137,6 +152,8 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         with atomic_write(self.folder / "state.weights.h5") as path:
             save_weights(self.model, path)
             super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
+            if self.monitor is None:
+                self._average_statistics()
             if self.best() is row:
                 self._save_averaged_weights()
 

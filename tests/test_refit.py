@@ -1,0 +1,104 @@
+"""`make refit` repeats a training on all images and keeps what was validated before."""
+
+import json
+
+import numpy as np
+import pytest
+
+import measure
+import refit
+from nuclei import ROOT, model_card, modelzoo
+from nuclei.data import monuseg, synthetic
+from nuclei.data.dataset import Sample
+from nuclei.errors import InputError
+from nuclei.training.history import read_history
+
+CONFIG = {"network": "unet", "arguments": {"width": 4, "depth": 2, "channels": 2}}
+TOLD = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-2, "start": "random"}
+
+
+@pytest.fixture
+def images(monkeypatch, tmp_path):
+    """Samples instead of MoNuSeg: two to train on, one to validate on and one to test on."""
+    tissue = [synthetic.tissue(seed=seed, shape=(260, 260)) for seed in range(4)]
+    names = ("a", "b", "c", "d")
+    one, two, val, test = (
+        Sample(name, name, "synthetic", image, labels > 0, labels)
+        for name, (image, labels) in zip(names, tissue, strict=True)
+    )
+    splits = {"train": [one, two], "val": [val], "trainval": [one, two, val], "test": [test]}
+    monkeypatch.setattr(monuseg, "find", lambda: tmp_path)
+    monkeypatch.setattr(monuseg, "load", lambda split: splits[split])
+    return splits
+
+
+@pytest.fixture
+def model(tmp_path, images):
+    """A model with the record of its training and of measurements."""
+    folder = tmp_path / "models" / "small"
+    metrics = modelzoo.read_metrics(ROOT / "models" / "unet_efficientnet_lite0_instances") | TOLD
+    metrics |= {"train_patients": ["a", "b"], "val_patients": ["c"]}
+    history = [{"epoch": 1, "seconds": 1.0, "val_dice": 0.5}]
+    modelzoo.save(folder, modelzoo.build(CONFIG), CONFIG, history, metrics)
+    return folder
+
+
+class StoppedError(Exception):
+    """The power fails."""
+
+
+def stop_after_the_first_epoch(monkeypatch):
+    end = refit.training.Checkpoint.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        end(self, epoch, logs)
+        if epoch == 0:
+            raise StoppedError
+
+    monkeypatch.setattr(refit.training.Checkpoint, "on_epoch_end", stop)
+
+
+def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
+    model, images, tmp_path, monkeypatch, capsys
+):
+    before, untrained = modelzoo.read_metrics(model), modelzoo.load(model).get_weights()
+    stop_after_the_first_epoch(monkeypatch)
+    with pytest.raises(StoppedError):
+        refit.refit(model, folder=tmp_path / "state")
+    assert modelzoo.read_metrics(model) == before
+    refit.refit(model, folder=tmp_path / "state")
+    assert "Resuming after epoch 1" in capsys.readouterr().out
+    after = modelzoo.read_metrics(model)
+    assert after["train_patients"] == ["a", "b", "c"] and len(after["train_pixels"]) == 3
+    for kept in ("val", "altered", "val_patients", "start", "commit"):
+        assert after[kept] == before[kept], kept
+    assert [image["name"] for image in after["test"]["images"]] == ["d"]
+    # Seconds and scores of the engines on the test images were those of the other weights.
+    assert {split for engine in after["engines"].values() for split in engine} == {"val"}
+    # Four patches of each image.
+    assert after["refit"]["steps_per_epoch"] == len(images["trainval"]) * 4 // 4
+    assert len(read_history(model)) == 1 and not (tmp_path / "state").exists()
+    changes = zip(untrained, modelzoo.load(model).get_weights(), strict=True)
+    assert all(np.isfinite(new).all() for _, new in changes)
+    assert after["test"]["mean"]["dice"]["mean"] > 0.4
+    card = model_card.card(model)
+    assert "the same training on all 30 patients: 2 epochs of 3 batches" in " ".join(card.split())
+    assert "MoNuSeg, 2 patients" in card
+
+    measure.measure(model.parent)
+    again = modelzoo.read_metrics(model)
+    assert again["val"] == before["val"] and again["altered"] == before["altered"]
+    assert again["engines"]["keras"]["val"] == before["engines"]["keras"]["val"]
+    assert again["engines"]["keras"]["test"]["dice"] == again["test"]["mean"]["dice"]["mean"]
+    with pytest.raises(InputError, match="small was already trained on all images"):
+        refit.refit(model)
+
+
+def test_the_start_has_to_be_that_of_the_training(model, tmp_path):
+    with pytest.raises(InputError, match="began with random, not with models/unet"):
+        refit.refit(model, "unet")
+    metrics = modelzoo.read_metrics(model)
+    del metrics["augmentation"]
+    (model / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(InputError, match="record of small does not tell how it was trained"):
+        refit.refit(model)

@@ -1,0 +1,130 @@
+"""Train a model once more, now also on the validation images: `make refit MODEL=unet_instances`.
+
+All choices were made while the 6 validation images were held out. The same training on all 30
+images, with as many epochs, then gives the weights. Nothing is left to choose an epoch by, so the
+last one is kept. The validation scores on the card remain those of the first training.
+"""
+
+import argparse
+import shutil
+import sys
+
+from nuclei import ROOT, evaluation, modelfiles, modelzoo, outputs, training
+from nuclei.data import monuseg, seen
+from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.targets import targets
+from nuclei.errors import InputError
+from nuclei.training import devices
+from nuclei.training.history import read_history
+from nuclei.training.record import provenance
+
+
+def refit(name, start=None, folder=None):
+    """Replace the weights of a model by those of the same training on all 30 images.
+
+    After an interruption, the same call continues after the last complete epoch.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `modelfiles.find`. The settings are those in its `metrics.json`.
+    start : str or Path, optional
+        The model whose weights the training began with, if it began with a model.
+    folder : Path, optional
+        Folder for the state of the training; by default in `checkpoints/`.
+
+    Raises
+    ------
+    InputError
+        If the model or MoNuSeg was not found, the settings are not known, the model was already
+        trained on all images, or its training began with other weights than `start`.
+    """
+    place = modelfiles.find(name)
+    config, metrics = modelzoo.read_config(place), modelzoo.read_metrics(place)
+    begun = _check(place, metrics, config, start)
+    samples = monuseg.load("trainval")
+    folder = folder or ROOT / "checkpoints" / f"{place.name}_refit"
+    device = devices.prepare(metrics["seed"])
+    network = modelzoo.build(config)
+    if start:
+        modelzoo.start_from(network, start, {"test": monuseg.load("test")})
+    distance = config["arguments"].get("channels", 1) == 2
+
+    def batches_of(first):
+        images = [sample.image for sample in samples]
+        truth = [targets(s.labels) if distance else s.mask for s in samples]
+        batch = metrics["batch_size"], metrics["seed"], first
+        return AugmentedBatches(images, truth, *batch, **metrics["augmentation"])
+
+    batches = batches_of(0)
+    steps, epochs = batches.steps_per_epoch, metrics["epochs"]
+    network.compile(
+        training.adamw(epochs * steps, metrics["learning_rate"]),
+        training.mask_distance_loss if distance else training.bce_dice_loss,
+        metrics=[training.Dice(), training.Accuracy()],
+        jit_compile=device["jit_compile"],
+    )
+    checkpoint = training.Checkpoint(folder, batches, steps, monitor=None)
+    done = checkpoint.restore(network)
+    network.fit(
+        batches_of(done * steps),
+        steps_per_epoch=steps,
+        epochs=epochs,
+        initial_epoch=done,
+        callbacks=[checkpoint],
+        shuffle=False,
+        verbose=2,
+    )
+    model = modelzoo.trained(config, folder / "best.weights.h5")
+    metrics["refit"] = {
+        **provenance(),
+        **begun,
+        "steps_per_epoch": steps,
+        "hardware": device,
+        "minutes": round(sum(row["seconds"] for row in checkpoint.history) / 60, 1),
+    }
+    # Those on the test images are of the other weights, until `make measure`.
+    measured = metrics.get("engines", {})
+    metrics["engines"] = {engine: {"val": scores["val"]} for engine, scores in measured.items()}
+    metrics["train_patients"] = [sample.patient for sample in samples]
+    metrics["train_pixels"] = [seen.digest(sample.image) for sample in samples]
+    metrics["test"] = evaluation.evaluate(model, monuseg.load("test"))
+    modelzoo.save(place, model, config, read_history(place), metrics)
+    shutil.rmtree(folder)
+
+
+def _check(place, metrics, config, start):
+    """What the record says of the start; an InputError if this training cannot be repeated."""
+    if "refit" in metrics:
+        raise InputError(f"{place.name} was already trained on all images: restore it first.")
+    if metrics["data"] != outputs.MONUSEG or "augmentation" not in metrics:
+        raise InputError(
+            f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
+            "with its notebook first."
+        )
+    begun = outputs.origin(start, config)
+    if begun["start"] != metrics["start"]:
+        raise InputError(
+            f"The training of {place.name} began with {metrics['start']}, not with "
+            f"{begun['start']}: name the folder of the model that it began with, as in "
+            "START=models/unet. Weights of an encoder alone cannot be given."
+        )
+    return begun
+
+
+def main():
+    """Refit the model that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="a model that its notebook has trained on MoNuSeg")
+    parser.add_argument("--start", help="the model that this training began with")
+    options = parser.parse_args()
+    if monuseg.find() is None:
+        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    refit(options.model, options.start)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))
