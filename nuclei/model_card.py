@@ -62,7 +62,7 @@ def card(folder):
     versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
     settings = {
         **_data(metrics),
-        "Start": f"{metrics['start']} weights",
+        "Start": _start(metrics),
         "Epochs": f"{metrics['epochs']} of {metrics['steps_per_epoch']} batches "
         f"of {metrics['batch_size']} augmented patches",
         "Patches": PATCHES[metrics["patches"]],
@@ -155,6 +155,12 @@ def _data(metrics):
         "Data": f"{metrics['data']}, {len(trained)} patients",
         "Held out for validation": ", ".join(metrics["val_patients"]),
     }
+
+
+def _start(metrics):
+    """The first weights; those of a model are told from later ones of its name by a commit."""
+    commit = metrics.get("start_commit")
+    return f"{metrics['start']} weights" + (f", trained at commit {commit}" if commit else "")
 
 
 def _kept(metrics):

@@ -106,8 +106,8 @@ def origin(start, config, otherwise="random"):
     Returns
     -------
     dict
-        `start`: in words; with `start`, also `start_data`: what it was trained on, the first first,
-        and `start_seen`, as from `seen.read`.
+        `start`: in words; with `start`, also `start_data`: what it was trained on, the first first;
+        `start_seen`, as from `seen.read`; and `start_commit`, the `commit` of its record.
 
     Raises
     ------
@@ -124,8 +124,13 @@ def origin(start, config, otherwise="random"):
         metrics = modelzoo.read_metrics(folder)
         data = [*metrics.get("start_data", []), metrics["data"]]
     except (InputError, KeyError):  # a training must not fail at its end for want of a record
-        data = ["unknown data"]
-    return {"start": words, "start_data": data, "start_seen": sorted(seen.read(folder))}
+        metrics, data = {}, ["unknown data"]
+    return {
+        "start": words,
+        "start_data": data,
+        "start_seen": sorted(seen.read(folder)),
+        "start_commit": metrics.get("commit"),
+    }
 
 
 def models_of(data=MONUSEG, root=modelzoo.MODELS):

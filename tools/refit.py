@@ -103,7 +103,7 @@ def _check(place, metrics, config, start):
             "with its notebook first."
         )
     begun = outputs.origin(start, config)
-    if begun["start"] != metrics["start"]:
+    if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
         raise InputError(
             f"The training of {place.name} began with {metrics['start']}, not with "
             f"{begun['start']}: name the folder of the model that it began with, as in "
