@@ -62,7 +62,7 @@ def card(folder):
     versions = ", ".join(f"{package} {version}" for package, version in metrics["versions"].items())
     settings = {
         **_data(metrics),
-        "Start": _start(metrics),
+        "Start": start(metrics),
         "Epochs": f"{metrics['epochs']} of {metrics['steps_per_epoch']} batches "
         f"of {metrics['batch_size']} augmented patches",
         "Patches": PATCHES[metrics["patches"]],
@@ -157,8 +157,8 @@ def _data(metrics):
     }
 
 
-def _start(metrics):
-    """The first weights; those of a model are told from later ones of its name by a commit."""
+def start(metrics):
+    """The first weights in words; a commit tells those of a model from later ones of its name."""
     commit = metrics.get("start_commit")
     return f"{metrics['start']} weights" + (f", trained at commit {commit}" if commit else "")
 

@@ -95,7 +95,7 @@ def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
 
 
 def test_the_start_has_to_be_that_of_the_training(model, tmp_path):
-    with pytest.raises(InputError, match="began with random, not with models/unet"):
+    with pytest.raises(InputError, match="small began with random weights, not with models/unet"):
         refit.refit(model, "unet")
     metrics = modelzoo.read_metrics(model)
     del metrics["augmentation"]

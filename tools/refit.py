@@ -9,7 +9,7 @@ import argparse
 import shutil
 import sys
 
-from nuclei import ROOT, evaluation, modelfiles, modelzoo, outputs, training
+from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
 from nuclei.data import monuseg, seen
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.targets import targets
@@ -49,10 +49,10 @@ def refit(name, start=None, folder=None):
     if start:
         modelzoo.start_from(network, start, {"test": monuseg.load("test")})
     distance = config["arguments"].get("channels", 1) == 2
+    images = [sample.image for sample in samples]
+    truth = [targets(sample.labels) if distance else sample.mask for sample in samples]
 
     def batches_of(first):
-        images = [sample.image for sample in samples]
-        truth = [targets(s.labels) if distance else s.mask for s in samples]
         batch = metrics["batch_size"], metrics["seed"], first
         return AugmentedBatches(images, truth, *batch, **metrics["augmentation"])
 
@@ -105,8 +105,8 @@ def _check(place, metrics, config, start):
     begun = outputs.origin(start, config)
     if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
         raise InputError(
-            f"The training of {place.name} began with {metrics['start']}, not with "
-            f"{begun['start']}: name the folder of the model that it began with, as in "
+            f"{place.name} began with {model_card.start(metrics)}, not with "
+            f"{model_card.start(begun)}: name the folder of the model that it began with, as in "
             "START=models/unet. Weights of an encoder alone cannot be given."
         )
     return begun
