@@ -135,10 +135,10 @@ The weights are those of the epoch with the best validation Dice. `history.csv` 
 every epoch."""
 
 REFITTED = """\
-Settings were chosen with the 6 validation patients held out. The table above,
-`history.csv` and all scores of validation images are those of that training; its weights are in
-commit {commit}. The weights here come from the same training on all 30 patients: {epochs} epochs of
-{steps} batches, {time}. The last epoch is kept."""
+Settings were chosen with the 6 validation patients held out. The table above, `history.csv` and all
+scores of validation images are those of that training; its weights are in commit {commit}.
+The weights here come from the same training on all 30 patients: {epochs} epochs of {steps} batches,
+{time}. The last epoch is kept."""
 
 NOT_COMMERCIAL = """which is under CC BY-NC-SA 4.0. They are under the same
 licence: you may not use them commercially."""
