@@ -54,9 +54,10 @@ test: setup lint ## run the tests; those on real data need MONUSEG_DIR
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite
 
-# Only from the command line: some systems have a variable NAME, which is that of the computer.
 # TensorFlow trains faster with the kernels of oneDNN, which it uses by itself only with AVX-512.
 train refit: export TF_ENABLE_ONEDNN_OPTS ?= 1
+
+# Only from the command line: some systems have a variable NAME, which is that of the computer.
 train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder NAME=my_unet START=unet]
 	@$(NOTEBOOKS) train "$(MODEL)" $(if $(EPOCHS),"EPOCHS=$(EPOCHS)") \
 		$(foreach one,DATA NAME START,$(if $(filter command,$(origin $(one))),"$(one)=$($(one))")) $(SET)
