@@ -41,7 +41,7 @@ def refit(name, start=None, folder=None):
     """
     place = modelfiles.find(name)
     config, metrics = modelzoo.read_config(place), modelzoo.read_metrics(place)
-    begun = _check(place, metrics, config, start)
+    _check(place, metrics, config, start)
     samples = monuseg.load("trainval")
     folder = folder or ROOT / "checkpoints" / f"{place.name}_refit"
     device = devices.prepare(metrics["seed"])
@@ -78,7 +78,6 @@ def refit(name, start=None, folder=None):
     model = modelzoo.trained(config, folder / "best.weights.h5")
     metrics["refit"] = {
         **provenance(),
-        **begun,
         "steps_per_epoch": steps,
         "hardware": device,
         "minutes": round(sum(row["seconds"] for row in checkpoint.history) / 60, 1),
@@ -94,7 +93,7 @@ def refit(name, start=None, folder=None):
 
 
 def _check(place, metrics, config, start):
-    """What the record says of the start; an InputError if this training cannot be repeated."""
+    """Raise an InputError if this training cannot be repeated."""
     if "refit" in metrics:
         raise InputError(f"{place.name} was already trained on all images: restore it first.")
     if metrics["data"] != outputs.MONUSEG or "augmentation" not in metrics:
@@ -109,7 +108,6 @@ def _check(place, metrics, config, start):
             f"{model_card.start(begun)}: name the folder of the model that it began with, as in "
             "START=models/unet. Weights of an encoder alone cannot be given."
         )
-    return begun
 
 
 def main():

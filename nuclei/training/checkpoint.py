@@ -48,7 +48,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         super().__init__(swap_on_epoch=True)
         self.folder, self.batches, self.monitor = Path(folder), batches, monitor
         self.steps_per_epoch = steps_per_epoch
-        self.history, self.allocator_is_set = [], False
+        self.history = []
 
     def restore(self, model):
         """Prepare a model for `fit()`: resume from the folder, if it contains a state.
@@ -113,11 +113,9 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.started = time.perf_counter()
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Called by `fit()`; by then TensorFlow has set the allocator as it wants it."""
+        """Called by `fit()`; not earlier, because TensorFlow sets the allocator when it reads."""
         super().on_train_batch_begin(batch, logs)
-        if not self.allocator_is_set:
-            keep_freed_memory()
-            self.allocator_is_set = True
+        keep_freed_memory()
 
     def on_test_begin(self, logs=None):
         """Called by `fit()`; puts the averaged weights into the model for validation."""
