@@ -14,7 +14,13 @@ from nuclei.errors import InputError
 from nuclei.training.history import read_history
 
 CONFIG = {"network": "unet", "arguments": {"width": 4, "depth": 2, "channels": 2}}
-TOLD = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-2, "start": "random"}
+TOLD = {
+    "epochs": 2,
+    "steps_per_epoch": 24 * 36 // 4,
+    "batch_size": 4,
+    "learning_rate": 2e-2,
+    "start": "random",
+}
 
 
 @pytest.fixture
@@ -94,10 +100,14 @@ def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
         refit.refit(model)
 
 
-def test_the_start_has_to_be_that_of_the_training(model, tmp_path):
+def test_a_training_that_cannot_be_repeated_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="small began with random weights, not with models/unet"):
         refit.refit(model, "unet")
     metrics = modelzoo.read_metrics(model)
+    for other in ({"patches": "files"}, {"steps_per_epoch": 400}):
+        (model / "metrics.json").write_text(json.dumps(metrics | other))
+        with pytest.raises(InputError, match="small was not trained on the default patches"):
+            refit.refit(model)
     del metrics["augmentation"]
     (model / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(InputError, match="record of small does not tell how it was trained"):

@@ -10,13 +10,16 @@ import shutil
 import sys
 
 from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
-from nuclei.data import monuseg, seen
+from nuclei.data import monuseg, patches, seen
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.targets import targets
 from nuclei.errors import InputError
 from nuclei.training import devices
 from nuclei.training.history import read_history
 from nuclei.training.record import provenance
+
+IMAGE = 1000, 1000
+"""Height and width of the images of MoNuSeg, in pixels."""
 
 
 def refit(name, start=None, folder=None):
@@ -100,6 +103,13 @@ def _check(place, metrics, config, start):
         raise InputError(
             f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
             "with its notebook first."
+        )
+    windows = len(patches.corners(IMAGE)) * len(monuseg.patients("train"))
+    steps = windows // metrics["batch_size"]
+    if metrics["patches"] != "images" or metrics["steps_per_epoch"] != steps:
+        raise InputError(
+            f"{place.name} was not trained on the default patches, and no others can be refitted: "
+            "train it with its notebook and the defaults of PATCHES, PATCH_SIZE and STRIDE first."
         )
     begun = outputs.origin(start, config)
     if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
