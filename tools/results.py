@@ -4,7 +4,7 @@ from nuclei import ROOT, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.data.alterations import ALTERATIONS
 from nuclei.errors import InputError
-from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, time_taken
+from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, start, time_taken
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
@@ -66,7 +66,7 @@ def comparison(models):
         size = f"{metrics['parameters'] / 1e6:.1f} M"
         images.append([link, dice, pooled, *others, size, time_taken(metrics)])
         if metrics["start"] != "random":
-            begun.append(f"{link} ({metrics['start']})")
+            begun.append(f"{link} ({start(metrics)})")
         if "refit" in metrics:
             refitted.append(link)
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
@@ -77,7 +77,7 @@ def comparison(models):
             "and without\ntest-time augmentation. Scores are means over images; Dice has a 95% "
             "bootstrap interval.\n",
             "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI "
-            "| AJI, shared | PQ | Parameters | Training |",
+            "| AJI, shared | PQ | Parameters | Last training |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
             *rows(images),
             "\nAJI (aggregated Jaccard index) and PQ (panoptic quality) compare nuclei, after a "
@@ -145,7 +145,7 @@ def _fast(models):
         if "engines" in metrics:
             models_on.setdefault(metrics.get("processor", "a CPU"), []).append(name)
     first, *others = sorted(models_on, key=lambda kind: -len(models_on[kind]))
-    rest = "".join(f"; of {' and '.join(models_on[kind])} on {kind}" for kind in others)
+    rest = "".join(f"; of {', '.join(models_on[kind])} on {kind}" for kind in others)
     return [
         "\nThe 14 test images with each [engine](docs/slides.md#engines). Seconds are those of the "
         f"network for\none image, on {first}{rest}.\n",
