@@ -122,7 +122,7 @@ def origin(start, config, otherwise="random"):
     words = f"models/{folder.name}" + ", last layer random" * (channels[0] != channels[1])
     try:
         metrics = modelzoo.read_metrics(folder)
-        data = [*metrics.get("start_data", []), metrics["data"]]
+        data = list(dict.fromkeys([*metrics.get("start_data", []), metrics["data"]]))
     except (InputError, KeyError):  # a training must not fail at its end for want of a record
         metrics, data = {}, ["unknown data"]
     return {

@@ -122,7 +122,8 @@ def test_the_origin_of_weights_is_in_words():
         "start_data": ["MoNuSeg"],
     }
     assert begun["start_commit"] == modelzoo.read_metrics(ROOT / "models" / "unet")["commit"]
-    assert "TCGA-18-5592" in begun["start_seen"] and len(begun["start_seen"]) == 24
+    patients = [name for name in begun["start_seen"] if name.startswith("TCGA-")]
+    assert "TCGA-18-5592" in patients and len(patients) == 24
     assert outputs.origin("unet_instances", config)["start"] == "models/unet_instances"
 
 

@@ -23,7 +23,7 @@ def test_tables_show_the_metrics(tmp_path):
     metrics = json.loads((shipped / "metrics.json").read_text())
     metrics["test"]["mean"]["dice"] = {"mean": 0.1234, "low": 0.1, "high": 0.2}
     metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
-    metrics["start"] = "ImageNet backbone"
+    metrics |= {"start": "models/first", "start_commit": "1234567"}
     scores = {"dice": 0.4321, "aji": 0.3, "pq": 0.2, "seconds_per_image": 0.117}
     metrics["processor"] = "9 CPU cores with AVX"
     metrics["engines"] = {"openvino-int8": {"val": scores, "test": scores}}
@@ -41,7 +41,8 @@ def test_tables_show_the_metrics(tmp_path):
     assert "network for\none image, on 9 CPU cores with AVX.\n" in readme
     card = results.pages(tmp_path)[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
-    assert "random weights but [unet](models/unet) (ImageNet backbone).\n" in readme
+    begun = "models/first weights, trained at commit 1234567"
+    assert f"random weights but [unet](models/unet) ({begun}).\n" in readme
     assert (
         readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme
     )
