@@ -122,8 +122,9 @@ $(BACKENDS:%=test-%): test-%: .venv-%/installed
 	@$(if $(CUDA),,echo 'TensorFlow is installed for the CPU alone:' \
 		'`make setup GPU=1` adds the CUDA libraries that an NVIDIA card needs.')
 	.venv/bin/python -m pip install --no-compile -r requirements.txt -r requirements-dev.txt $(LOCKED)
-	@# On all cores; pip compiles on one. Templates in some packages are no Python and are skipped.
-	@.venv/bin/python -m compileall -qq -j 0 .venv/lib || true
+	@# On all cores, where pip uses one, and without the tests of packages. Templates in some
+	@# packages are no Python and are skipped.
+	@.venv/bin/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true
 	@touch $@
 
 # A stamp of its own: a card that comes later gets its libraries without a new .venv, and a new .venv
