@@ -88,7 +88,7 @@ def save_figure(figure, path, kilobytes=300):
 
 def _png(figure, dpi):
     drawn, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="raw", dpi=dpi)
+    figure.savefig(drawn, format="raw", dpi=dpi)  # pixels: packing them twice would take longer
     size = [int(side * dpi) for side in figure.get_size_inches()]
     picture = Image.frombuffer("RGBA", size, drawn.getbuffer()).convert("RGB")
     picture = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
