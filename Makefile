@@ -152,4 +152,6 @@ define new-environment
 	echo 'Python 3.11, 3.12 or 3.13 is needed and $(PYTHON) is none of them:' \
 		'install one and name it, as in: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
 $(PYTHON) -m venv --clear $(@D)
+@# Up to 23.2, which comes with Python 3.11, pip takes three times as long to resolve all this.
+@$(@D)/bin/python -m pip install --quiet 'pip>=25'
 endef
