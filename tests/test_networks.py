@@ -44,14 +44,22 @@ def discs(size=32):
     return images.astype(np.float32), masks.astype(np.float32)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, scope="class")
 class TestEveryNetwork:
     """Shared by all architectures of `networks.NETWORKS`."""
 
-    @pytest.fixture
-    def network(self, name):
+    @pytest.fixture(scope="class")
+    def built(self, name):
+        """A network and its first weights; building it takes longer than most tests."""
         keras.utils.set_random_seed(0)
-        return NETWORKS[name](**SMALL[name])
+        network = NETWORKS[name](**SMALL[name])
+        return network, network.get_weights()
+
+    @pytest.fixture
+    def network(self, built):
+        network, weights = built
+        network.set_weights(weights)
+        return network
 
     @pytest.mark.parametrize("shape", [(1, 32, 32), (2, 96, 64), (1, 32, 160)])
     def test_each_pixel_gets_one_probability(self, network, shape):
@@ -122,7 +130,9 @@ class TestEveryNetwork:
             keras.ops.convert_to_numpy(other(image)), keras.ops.convert_to_numpy(network(image))
         )
 
-    def test_it_learns_what_it_sees(self, network):
+    def test_it_learns_what_it_sees(self, name):
+        keras.utils.set_random_seed(0)
+        network = NETWORKS[name](**SMALL[name])
         images, masks = discs()
         network.compile(keras.optimizers.Adam(1e-2), bce_dice_loss, **reference.QUICKLY)
         first = float(network.train_on_batch(images, masks))
