@@ -30,8 +30,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 LOCKED = $(if $(LOCK),-c $(LOCK))
 
 .DEFAULT_GOAL = help
-.PHONY: help setup run app test notebooks train quantize refit measure results lint fuzz torture \
-	test-backends benchmark lock audit licences clean
+.PHONY: help setup run app test notebooks train quantize refit average measure results lint fuzz \
+	torture test-backends benchmark lock audit licences clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ measure: setup ## measure the shipped models again, on MoNuSeg: make measure [MO
 
 refit: setup ## train a model once more, now also on the validation images: make refit MODEL=unet [START=]
 	@$(VENV_PYTHON) tools/refit.py $(MODEL) $(if $(START),--start $(START))
+
+average: setup ## mix a model with what its training began with: make average MODEL=unet START=folder
+	@$(VENV_PYTHON) tools/average.py $(MODEL) $(START)
 
 quantize: setup ## make the int8 form of the models: make quantize [MODEL=unet]; needs MoNuSeg
 	$(VENV_PYTHON) -m pip install --quiet -r requirements-quantize.txt

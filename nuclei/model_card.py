@@ -134,6 +134,11 @@ BEST = """\
 The weights are those of the epoch with the best validation Dice. `history.csv` has the scores of
 every epoch."""
 
+AVERAGED = """\
+The weights are a mean of two: {share:.0%} from the epoch with the best validation Dice, {rest:.0%}
+from what this training began with. `make average` chose the shares on the validation images.
+`history.csv` has the scores of every epoch of this training."""
+
 REFITTED = """\
 Settings were chosen with the 6 validation patients held out. The table above, `history.csv` and all
 scores of validation images are those of that training; its weights are in commit {commit}.
@@ -165,6 +170,8 @@ def start(metrics):
 
 def _kept(metrics):
     """Which weights these are."""
+    if share := metrics.get("averaged"):
+        return AVERAGED.format(share=share, rest=1 - share)
     if "refit" not in metrics:
         return BEST
     refit = metrics["refit"]

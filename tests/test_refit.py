@@ -1,10 +1,11 @@
-"""`make refit` repeats a training on all images and keeps what was validated before."""
+"""What is done after a training: `make refit` repeats it on all images, `make average` mixes it."""
 
 import json
 
 import numpy as np
 import pytest
 
+import average
 import measure
 import refit
 from nuclei import ROOT, model_card, modelzoo
@@ -112,3 +113,61 @@ def test_a_training_that_cannot_be_repeated_is_refused(model, tmp_path):
     (model / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(InputError, match="record of small does not tell how it was trained"):
         refit.refit(model)
+
+
+@pytest.fixture
+def start(model, tmp_path):
+    """The model that the training of `model` began with, which finds all nuclei of these images."""
+    folder = tmp_path / "models" / "start"
+    network = modelzoo.load(model)
+    metrics = modelzoo.read_metrics(model) | {"commit": "1234567", "start": "random"}
+    modelzoo.save(folder, network, CONFIG, read_history(model), metrics)
+    begun = {"start": "models/start", "start_commit": "1234567"}
+    modelzoo.write_metrics(model, modelzoo.read_metrics(model) | begun)
+    return folder
+
+
+def scored_by_share(monkeypatch, best):
+    """The share in a title is scored by its distance to the best one, not by what is found."""
+    monkeypatch.setattr(average, "_scores", lambda *given: [1 - abs(float(given[2]) - best)] * 2)
+
+
+def test_the_mean_that_validates_best_is_kept(model, start, monkeypatch, capsys):
+    before = modelzoo.load(start).get_weights()
+    changed = modelzoo.load(model)
+    changed.set_weights([4 * weight + 1 for weight in before])
+    kept = modelzoo.read_metrics(model)
+    modelzoo.save(model, changed, CONFIG, read_history(model), kept)
+    scored_by_share(monkeypatch, best=0.3)
+    assert average.average(model, start) == 0.25
+    assert "25% of the weights after the training: Dice 0.9500" in capsys.readouterr().out
+    after = modelzoo.read_metrics(model)
+    assert after["averaged"] == 0.25 and after["start"] == kept["start"]
+    assert "engines" not in after and "altered" not in after
+    assert [image["name"] for image in after["val"]["images"]] == ["c"]
+    averaged = modelzoo.load(model)
+    for layer, first in zip(averaged.layers, modelzoo.load(start).layers, strict=True):
+        for variable, old in zip(layer.weights, first.weights, strict=True):
+            mean = 0.75 * old.numpy() + 0.25 * (4 * old.numpy() + 1)
+            fits = np.allclose(variable.numpy(), mean, atol=1e-6)
+            # Statistics are computed anew, from the training images.
+            assert fits != ("moving" in variable.name), variable.path
+    card = " ".join(model_card.card(model).split())
+    assert "25% from the epoch with the best validation Dice, 75% from what this training" in card
+    for again in (lambda: average.average(model, start), lambda: refit.refit(model, start)):
+        with pytest.raises(InputError, match="small was (already )?averaged"):
+            again()
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_if_no_mean_is_better_nothing_is_changed(model, start, monkeypatch, capsys, best):
+    scored_by_share(monkeypatch, best)
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    assert average.average(model, start) == best
+    assert f"the weights {('before', 'after')[best]} are best" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_only_what_a_training_began_with_is_mixed_in(model, start):
+    with pytest.raises(InputError, match="small began with models/start weights, .* not with"):
+        average.average(model, model)

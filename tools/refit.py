@@ -51,26 +51,18 @@ def refit(name, start=None, folder=None):
     network = modelzoo.build(config)
     if start:
         modelzoo.start_from(network, start, {"test": monuseg.load("test")})
-    distance = config["arguments"].get("channels", 1) == 2
-    images = [sample.image for sample in samples]
-    truth = [targets(sample.labels) if distance else sample.mask for sample in samples]
-
-    def batches_of(first):
-        batch = metrics["batch_size"], metrics["seed"], first
-        return AugmentedBatches(images, truth, *batch, **metrics["augmentation"])
-
-    batches = batches_of(0)
+    batches = batches_of(samples, config, metrics)
     steps, epochs = batches.steps_per_epoch, metrics["epochs"]
     network.compile(
         training.adamw(epochs * steps, metrics["learning_rate"]),
-        training.mask_distance_loss if distance else training.bce_dice_loss,
+        training.mask_distance_loss if _has_distance(config) else training.bce_dice_loss,
         metrics=[training.Dice(), training.Accuracy()],
         jit_compile=device["jit_compile"],
     )
     checkpoint = training.Checkpoint(folder, batches, steps, monitor=None)
     done = checkpoint.restore(network)
     network.fit(
-        batches_of(done * steps),
+        batches_of(samples, config, metrics, first=done * steps),
         steps_per_epoch=steps,
         epochs=epochs,
         initial_epoch=done,
@@ -99,6 +91,8 @@ def _check(place, metrics, config, start):
     """Raise an InputError if this training cannot be repeated."""
     if "refit" in metrics:
         raise InputError(f"{place.name} was already trained on all images: restore it first.")
+    if "averaged" in metrics:
+        raise InputError(f"{place.name} was averaged after its training: restore it first.")
     if metrics["data"] != outputs.MONUSEG or "augmentation" not in metrics:
         raise InputError(
             f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
@@ -111,6 +105,21 @@ def _check(place, metrics, config, start):
             f"{place.name} was not trained on the default patches, and no others can be refitted: "
             "train it with its notebook and the defaults of PATCHES, PATCH_SIZE and STRIDE first."
         )
+    check_start(place, metrics, config, start)
+
+
+def check_start(place, metrics, config, start):
+    """Raise an InputError if the training of a model began with other weights than `start`.
+
+    Parameters
+    ----------
+    place : Path
+        The folder of the model.
+    metrics, config : dict
+        Its settings.
+    start : str, Path or None
+        As for `modelzoo.load`.
+    """
     begun = outputs.origin(start, config)
     if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
         raise InputError(
@@ -118,6 +127,33 @@ def _check(place, metrics, config, start):
             f"{model_card.start(begun)}: name the folder of the model that it began with, as in "
             "START=models/unet. Weights of an encoder alone cannot be given."
         )
+
+
+def batches_of(samples, config, metrics, first=0):
+    """The batches that a model was trained on, as its notebook made them.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Training images.
+    config, metrics : dict
+        The settings of the model.
+    first : int
+        The batch to begin with.
+
+    Returns
+    -------
+    AugmentedBatches
+    """
+    images = [sample.image for sample in samples]
+    distance = _has_distance(config)
+    truth = [targets(sample.labels) if distance else sample.mask for sample in samples]
+    batch = metrics["batch_size"], metrics["seed"], first
+    return AugmentedBatches(images, truth, *batch, **metrics["augmentation"])
+
+
+def _has_distance(config):
+    return config["arguments"].get("channels", 1) == 2
 
 
 def main():

@@ -7,5 +7,14 @@ with explain_backend():
     from .losses import bce_dice_loss, mask_distance_loss
     from .metrics import Accuracy, Dice
     from .optimizer import adamw
+    from .statistics import recompute_statistics
 
-__all__ = ["Accuracy", "Checkpoint", "Dice", "adamw", "bce_dice_loss", "mask_distance_loss"]
+__all__ = [
+    "Accuracy",
+    "Checkpoint",
+    "Dice",
+    "adamw",
+    "bce_dice_loss",
+    "mask_distance_loss",
+    "recompute_statistics",
+]

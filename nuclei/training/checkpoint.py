@@ -13,6 +13,7 @@ from ..atomic import atomic_write, locked
 from ..errors import InputError
 from ..networks.weights import load_weights, save_weights
 from .history import read_history, write_history
+from .statistics import recompute_statistics
 
 _LOCKS = {}
 """What ends the locks of the folders that this process trains in."""
@@ -22,11 +23,10 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     """Save the best weights, the history and the state to resume from after every epoch.
 
     Needs an optimizer with `use_ema=True`. The averaged weights are validated and saved as best.
-    Their batch normalisation statistics are computed anew, because those gathered in training do
-    not fit them (Izmailov et al., UAI 2018, section 3.2). The state consists of the weights in
-    training and the optimizer. All files are written completely or not at all, the state last, so
-    a run that is killed loses at most one epoch. From `restore` to the end of `fit()` the folder is
-    locked, so that a second process does not train in it.
+    Their batch normalisation statistics are those of `recompute_statistics`. The state consists of
+    the weights in training and the optimizer. All files are written completely or not at all, the
+    state last, so a run that is killed loses at most one epoch. From `restore` to the end of
+    `fit()` the folder is locked, so that a second process does not train in it.
 
     Parameters
     ----------
@@ -125,14 +125,8 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     def _average_statistics(self):
         """Compute the statistics of the averaged weights, which are in the model."""
         self.statistics = self._get_statistics()
-        layers = [x for x in self.model.layers if isinstance(x, keras.layers.BatchNormalization)]
-        momenta = [layer.momentum for layer in layers]
-        for i in range(min(self.CALIBRATION, self.steps_per_epoch)):
-            for layer in layers:
-                layer.momentum = i / (i + 1)  # a running mean: all batches count equally
-            self.model(self.batches[i][0], training=True)
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        count = min(self.CALIBRATION, self.steps_per_epoch)
+        recompute_statistics(self.model, self.batches, count)
         self.averaged_statistics = self._get_statistics()
 
     def on_test_end(self, logs=None):
