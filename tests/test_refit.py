@@ -129,6 +129,7 @@ def start(model, tmp_path):
 
 def scored_by_share(monkeypatch, best):
     """The share in a title is scored by its distance to the best one, not by what is found."""
+    monkeypatch.setattr(average.Checkpoint, "CALIBRATION", 2)
     monkeypatch.setattr(average, "_scores", lambda *given: [1 - abs(float(given[2]) - best)] * 2)
 
 
