@@ -40,14 +40,14 @@ SMALL = {
 """Images of the small data set that networks are trained on here."""
 
 QUICK = {
-    "comparison": {"MEASURE": True, "MEMBERS": ["unet"], "AUGMENT": False},
+    "comparison": {"MEASURE": True, "AUGMENT": False}
+    | {"MODELS": ["unet", "unet_instances"], "MEMBERS": ["unet"]},
     "your_own_data": {"IMAGES": {"train": 2, "val": 1, "test": 2}, "SIDE": 160, "STEPS": 2},
     "unet": {},
     "segnet": {},
     "deeplabv3": {},
 }
-"""Notebooks that run on the small images, with their parameters: those that take longest. The
-comparison measures five models."""
+"""Notebooks that run on the small images, with their parameters: those that take longest."""
 
 
 @pytest.fixture
