@@ -128,9 +128,10 @@ def start(model, tmp_path):
 
 
 def scored_by_share(monkeypatch, best):
-    """The share in a title is scored by its distance to the best one, not by what is found."""
+    """Each share is scored by its distance to the best one, not by what is found."""
     monkeypatch.setattr(average.Checkpoint, "CALIBRATION", 2)
-    monkeypatch.setattr(average, "_scores", lambda *given: [1 - abs(float(given[2]) - best)] * 2)
+    shares = iter(np.repeat(average.SHARES, 1 + len(average.ALTERATIONS)))
+    monkeypatch.setattr(average, "_scores", lambda *_: (1 - abs(next(shares) - best),) * 2)
 
 
 def test_the_mean_that_validates_best_is_kept(model, start, monkeypatch, capsys):
@@ -172,3 +173,19 @@ def test_if_no_mean_is_better_nothing_is_changed(model, start, monkeypatch, caps
 def test_only_what_a_training_began_with_is_mixed_in(model, start):
     with pytest.raises(InputError, match="small began with models/start weights, .* not with"):
         average.average(model, model)
+
+
+def test_a_last_layer_that_began_random_is_not_mixed(model, start):
+    narrow = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 1}}
+    metrics = modelzoo.read_metrics(start)
+    modelzoo.save(start, modelzoo.build(narrow), narrow, read_history(model), metrics)
+    begun = {"start": "models/start, last layer random"}
+    modelzoo.write_metrics(model, modelzoo.read_metrics(model) | begun)
+    with pytest.raises(InputError, match="start has another number of output channels"):
+        average.average(model, start)
+
+
+def test_a_model_of_other_data_is_not_averaged_with_those_of_monuseg(model, start):
+    modelzoo.write_metrics(model, modelzoo.read_metrics(model) | {"data": "my tissue"})
+    with pytest.raises(InputError, match="small does not tell how it was trained on MoNuSeg"):
+        average.average(model, start)

@@ -168,8 +168,10 @@ FAKES = {
     "uname": "echo $SYSTEM",
     "nvidia-smi": "echo NVIDIA-SMI 570.86; exit $CARD",
 }
-CPU = ["--quiet pip>=25"]
-CPU += ["--no-compile -r requirements.txt -r requirements-dev.txt -c requirements.lock"]
+CPU = [
+    "--quiet pip>=25",
+    "--no-compile -r requirements.txt -r requirements-dev.txt -c requirements.lock",
+]
 GPU = ["-r requirements-gpu.txt -c requirements.lock"]
 
 

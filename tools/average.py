@@ -10,18 +10,14 @@ import argparse
 import sys
 
 import numpy as np
-from tqdm import tqdm
 
 from nuclei import evaluation, modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.errors import InputError
-from nuclei.prediction import instances, windows
-from nuclei.scores import pixels
-from nuclei.scores.objects import object_scores
 from nuclei.training import Checkpoint, recompute_statistics
 from nuclei.training.history import read_history
-from refit import batches_of, check_start
+from refit import batches_of, check_record
 
 SHARES = 0.0, 0.25, 0.5, 0.75, 1.0
 """Of the weights after the training; the others are those before."""
@@ -46,23 +42,22 @@ def average(name, start):
     Raises
     ------
     InputError
-        If a model or MoNuSeg was not found, `start` is another model than the training began with,
-        or the weights were already averaged, or refitted.
+        If a model or MoNuSeg was not found, the training was not on MoNuSeg or began with
+        another model than `start` or a random last layer, or the weights were already averaged or
+        refitted.
     """
     place = modelfiles.find(name)
     config, metrics = modelzoo.read_config(place), modelzoo.read_metrics(place)
     if {"averaged", "refit"} & metrics.keys():
         raise InputError(f"{place.name} was already averaged or refitted: restore it first.")
-    check_start(place, metrics, config, start)
-    if "augmentation" not in metrics:
-        raise InputError(
-            f"The record of {place.name} does not tell its augmentation: train it anew."
-        )
+    check_record(place, metrics, config, start)
+    network, begun = modelzoo.load(place), modelzoo.load(start)
+    if begun.output_shape != network.output_shape:
+        raise InputError(f"{start} has another number of output channels: no mean can be taken.")
+    before, after = begun.get_weights(), network.get_weights()
     val = monuseg.load("val")
-    sets = {"as they are": val} | {way: altered(val, way) for way in ALTERATIONS}
+    sets = [val, *(altered(val, way) for way in ALTERATIONS)]
     batches = batches_of(monuseg.load("train"), config, metrics)
-    before, after = (modelzoo.load(one).get_weights() for one in (modelfiles.find(start), place))
-    network = modelzoo.load(place)
     best = -1.0, None, None
     for share in SHARES:
         network.set_weights(
@@ -70,7 +65,7 @@ def average(name, start):
         )
         if 0 < share < 1:
             recompute_statistics(network, batches, Checkpoint.CALIBRATION)
-        plain, *others = (_scores(network, images, f"{share:g}") for images in sets.values())
+        plain, *others = (_scores(network, samples) for samples in sets)
         others = np.mean(others, axis=0)
         print(
             f"{share:4.0%} of the weights after the training: Dice {plain[0]:.4f}, AJI "
@@ -94,15 +89,10 @@ def average(name, start):
     return share
 
 
-def _scores(network, samples, title):
-    """Mean Dice and mean AJI of whole images, as in `evaluation.evaluate`."""
-    found = []
-    for sample in tqdm(samples, desc=title, unit="image", leave=False):
-        maps = windows.predict_maps(network, sample.image)
-        labels, _ = instances.separate(maps)
-        dice = pixels.confusion(maps[..., 0] >= 0.5, sample.mask).scores().dice
-        found.append((dice, object_scores(labels, sample.labels).aji))
-    return np.mean(found, axis=0)
+def _scores(network, samples):
+    """Mean Dice and mean AJI."""
+    mean = evaluation.evaluate(network, samples)["mean"]
+    return mean["dice"]["mean"], mean["aji"]["mean"]
 
 
 def main():

@@ -93,11 +93,7 @@ def _check(place, metrics, config, start):
         raise InputError(f"{place.name} was already trained on all images: restore it first.")
     if "averaged" in metrics:
         raise InputError(f"{place.name} was averaged after its training: restore it first.")
-    if metrics["data"] != outputs.MONUSEG or "augmentation" not in metrics:
-        raise InputError(
-            f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
-            "with its notebook first."
-        )
+    check_record(place, metrics, config, start)
     windows = len(patches.corners(IMAGE)) * len(monuseg.patients("train"))
     steps = windows // metrics["batch_size"]
     if metrics["patches"] != "images" or metrics["steps_per_epoch"] != steps:
@@ -105,11 +101,10 @@ def _check(place, metrics, config, start):
             f"{place.name} was not trained on the default patches, and no others can be refitted: "
             "train it with its notebook and the defaults of PATCHES, PATCH_SIZE and STRIDE first."
         )
-    check_start(place, metrics, config, start)
 
 
-def check_start(place, metrics, config, start):
-    """Raise an InputError if the training of a model began with other weights than `start`.
+def check_record(place, metrics, config, start):
+    """Raise an InputError if a model was not trained on MoNuSeg, beginning with `start`.
 
     Parameters
     ----------
@@ -120,6 +115,11 @@ def check_start(place, metrics, config, start):
     start : str, Path or None
         As for `modelzoo.load`.
     """
+    if metrics["data"] != outputs.MONUSEG or "augmentation" not in metrics:
+        raise InputError(
+            f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
+            "with its notebook first."
+        )
     begun = outputs.origin(start, config)
     if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
         raise InputError(
