@@ -44,16 +44,17 @@ def discs(size=32):
     return images.astype(np.float32), masks.astype(np.float32)
 
 
+@pytest.fixture(scope="class")
+def built(name):
+    """A network and its first weights; building it takes longer than most tests."""
+    keras.utils.set_random_seed(0)
+    network = NETWORKS[name](**SMALL[name])
+    return network, network.get_weights()
+
+
 @pytest.mark.parametrize("name", NETWORKS, scope="class")
 class TestEveryNetwork:
     """Shared by all architectures of `networks.NETWORKS`."""
-
-    @pytest.fixture(scope="class")
-    def built(self, name):
-        """A network and its first weights; building it takes longer than most tests."""
-        keras.utils.set_random_seed(0)
-        network = NETWORKS[name](**SMALL[name])
-        return network, network.get_weights()
 
     @pytest.fixture
     def network(self, built):
