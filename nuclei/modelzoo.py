@@ -126,7 +126,7 @@ def trained(config, path):
 
 
 def start_from(network, name, splits=None):
-    """Copy the weights of a trained model into a network; of the last layer only if they fit.
+    """Copy the weights of a trained model into a network; new output channels stay random.
 
     Parameters
     ----------
@@ -147,10 +147,15 @@ def start_from(network, name, splits=None):
         seen.refuse(name, seen.read(name), splits)
     pairs = list(zip(network.layers, load(name).layers, strict=False))
     try:
-        # With another number of channels the last layer stays random.
-        same = network.output_shape[-1] == pairs[-1][1].output.shape[-1]
-        for layer, trained_layer in pairs if same else pairs[:-1]:
+        for layer, trained_layer in pairs[:-1]:
             layer.set_weights(trained_layer.get_weights())
+        # Of the last layer those channels that both have, the mask at least.
+        layer, trained_layer = pairs[-1]
+        both = min(network.output_shape[-1], trained_layer.output.shape[-1])
+        last = layer.get_weights()
+        for new, old in zip(last, trained_layer.get_weights(), strict=True):
+            new[..., :both] = old[..., :both]
+        layer.set_weights(last)
     except ValueError as error:
         raise InputError(
             f"{name} does not fit this {network.name}: start from a model of the same network "

@@ -119,7 +119,7 @@ def origin(start, config, otherwise="random"):
     folder = modelzoo.find(start)
     trained = modelzoo.read_config(folder)
     channels = [one["arguments"].get("channels", 1) for one in (trained, config)]
-    words = f"models/{folder.name}" + ", last layer random" * (channels[0] != channels[1])
+    words = f"models/{folder.name}" + ", new channels random" * (channels[0] < channels[1])
     try:
         metrics = modelzoo.read_metrics(folder)
         data = list(dict.fromkeys([*metrics.get("start_data", []), metrics["data"]]))

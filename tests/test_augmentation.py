@@ -212,6 +212,16 @@ def test_masks_and_images_keep_their_types_and_are_not_written_to():
     assert (variant_mask.dtype, variant_mask.shape) == (bool, mask.shape)
 
 
+def test_labels_move_as_their_mask_and_are_not_interpolated():
+    labels = np.zeros((64, 64), np.int32)
+    labels[8:30, 8:30], labels[30:50, 20:60] = 70_001, 3
+    for seed in range(5):
+        moved = augment(noise(64), labels, generator(seed), size=32)[1]
+        mask = augment(noise(64), labels > 0, generator(seed), size=32)[1]
+        assert moved.dtype == np.int32 and set(np.unique(moved)) <= {0, 3, 70_001}
+        np.testing.assert_array_equal(moved > 0, mask)
+
+
 class TestAugmentedBatches:
     SIZES = {"size": 16, "stride": 8}
 

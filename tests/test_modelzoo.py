@@ -302,16 +302,25 @@ def layers_of(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
-def test_a_network_starts_from_a_trained_one_but_for_its_last_layer(folder, trained):
-    wider = modelzoo.build(CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}})
-    last = wider.get_layer("nucleus").get_weights()
-    modelzoo.start_from(wider, folder)
-    expected = layers_of(trained)
-    for name, weights in layers_of(wider).items():
-        for found, value in zip(
-            weights, last if name == "nucleus" else expected[name], strict=True
-        ):
-            np.testing.assert_array_equal(found, value)
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 1)])
+def test_a_network_starts_from_the_channels_that_a_trained_one_has(tmp_path, before, after):
+    first, second = (
+        CONFIG | {"arguments": CONFIG["arguments"] | {"channels": channels}}
+        for channels in (before, after)
+    )
+    trained, network = modelzoo.build(first), modelzoo.build(second)
+    modelzoo.save(tmp_path / "first", trained, first, [{"epoch": 1}], {})
+    random = layers_of(network)
+    modelzoo.start_from(network, tmp_path / "first")
+    expected, found = layers_of(trained), layers_of(network)
+    assert found.keys() == expected.keys()
+    both = min(before, after)
+    for new, old, own in zip(*(d.pop("nucleus") for d in (found, expected, random)), strict=True):
+        np.testing.assert_array_equal(new[..., :both], old[..., :both])
+        np.testing.assert_array_equal(new[..., both:], own[..., both:])
+    for name in found:
+        for new, old in zip(found[name], expected[name], strict=True):
+            np.testing.assert_array_equal(new, old)
 
 
 @pytest.mark.parametrize("other", [{"width": 3, "depth": 1}, {"width": 2, "depth": 2}])

@@ -175,11 +175,11 @@ def test_only_what_a_training_began_with_is_mixed_in(model, start):
         average.average(model, model)
 
 
-def test_a_last_layer_that_began_random_is_not_mixed(model, start):
+def test_a_model_that_began_with_fewer_channels_is_not_mixed(model, start):
     narrow = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 1}}
     metrics = modelzoo.read_metrics(start)
     modelzoo.save(start, modelzoo.build(narrow), narrow, read_history(model), metrics)
-    begun = {"start": "models/start, last layer random"}
+    begun = {"start": "models/start, new channels random"}
     modelzoo.write_metrics(model, modelzoo.read_metrics(model) | begun)
     with pytest.raises(InputError, match="start has another number of output channels"):
         average.average(model, start)

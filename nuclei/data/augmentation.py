@@ -24,8 +24,8 @@ class AugmentedBatches(keras.utils.PyDataset):
     ----------
     images : sequence of ndarray of uint8, shape (H, W, 3)
         RGB, each of any size.
-    masks : sequence of ndarray of bool, shape (H, W), or of float32, shape (H, W, C)
-        Masks, or C training targets from 0 to 1 at each pixel, as from `targets.targets`.
+    masks : sequence of ndarray of bool or int32, shape (H, W), or of float32, shape (H, W, C)
+        Masks, labels, or C training targets from 0 to 1 at each pixel, as from `targets.targets`.
     batch_size : int
         Patches per batch.
     seed : int
@@ -78,7 +78,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         images : ndarray of float32, shape (B, size, size, 3)
             RGB, 0..255.
         masks : ndarray of float32, shape (B, size, size, C)
-            1 inside nuclei, or the targets; C is 1 for bool masks.
+            1 inside nuclei, or the labels or targets; C is 1 for masks and labels.
         """
         step = self.first + index
         rng = np.random.default_rng([self.seed, step])
@@ -125,8 +125,8 @@ def augment(
     ----------
     image : ndarray of uint8, shape (H, W, 3)
         RGB.
-    mask : ndarray of bool, shape (H, W), or of float32, shape (H, W, C)
-        Mask or training targets of the image.
+    mask : ndarray of bool or int32, shape (H, W), or of float32, shape (H, W, C)
+        Mask, labels or training targets of the image.
     rng : numpy.random.Generator
         Equal generators give equal variants.
     corner : tuple of int
@@ -178,7 +178,8 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     -------
     image : ndarray of uint8, shape (size, size, 3)
     mask : ndarray, shape (size, size) or (size, size, C)
-        Same dtype as `mask`: bool is taken from the nearest pixel, floats are interpolated.
+        Same dtype as `mask`: bool and labels are taken from the nearest pixel, floats are
+        interpolated.
     """
     flip = rng.choice([-1, 1])
     angle = np.deg2rad(90 * rng.integers(4) + rng.uniform(-turn, turn))
@@ -197,10 +198,11 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     affine = np.column_stack([linear, middle - linear @ here])
     mirror = {"dsize": (size, size), "borderMode": cv2.BORDER_REFLECT_101}
     image = cv2.warpAffine(image, affine, flags=cv2.INTER_LINEAR, **mirror)
-    if mask.dtype == bool:
-        mask = cv2.warpAffine(mask.view(np.uint8), affine, flags=cv2.INTER_NEAREST, **mirror)
-        return image, mask.view(bool)
-    return image, cv2.warpAffine(mask, affine, flags=cv2.INTER_LINEAR, **mirror)
+    if mask.dtype == np.float32:
+        return image, cv2.warpAffine(mask, affine, flags=cv2.INTER_LINEAR, **mirror)
+    numbers = mask.view(np.uint8) if mask.dtype == bool else mask
+    moved = cv2.warpAffine(numbers, affine, flags=cv2.INTER_NEAREST, **mirror)
+    return image, moved.view(mask.dtype)
 
 
 def perturb_stain(image, rng, stain=0.25, tint=0.1, brightness=0.1):
