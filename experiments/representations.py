@@ -29,7 +29,7 @@ from nuclei.networks import unet, weights
 from nuclei.prediction import instances, windows
 from nuclei.scores.objects import object_scores
 from nuclei.scores.pixels import confusion
-from nuclei.training import adamw, devices, mask_distance_loss
+from nuclei.training import adamw, bce_dice_loss, devices, mask_distance_loss
 
 START, WIDTH, BATCH_SIZE, LEARNING_RATE = "unet", 16, 8, 1e-3
 RAYS, LONGEST = 32, 64
@@ -154,9 +154,8 @@ def train(way, samples, epochs, seed):
         weights.load_weights(network, path, "remove it.")
         return network
     steps = epochs * batches.steps_per_epoch
-    network.compile(
-        adamw(steps, LEARNING_RATE), mask_distance_loss, jit_compile=device["jit_compile"]
-    )
+    loss = bce_dice_loss if network.output_shape[-1] == 1 else mask_distance_loss
+    network.compile(adamw(steps, LEARNING_RATE), loss, jit_compile=device["jit_compile"])
     network.fit(batches, steps_per_epoch=steps, shuffle=False)
     with atomic_write(path) as temporary:
         weights.save_weights(network, temporary)
