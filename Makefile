@@ -54,8 +54,8 @@ test: setup lint ## run the tests; those on real data need MONUSEG_DIR
 notebooks: setup ## execute every notebook in place, ready to commit
 	@$(NOTEBOOKS) rewrite
 
-# TensorFlow trains faster with the kernels of oneDNN, which it uses by itself only with AVX-512.
-train refit: export TF_ENABLE_ONEDNN_OPTS ?= 1
+# TensorFlow is faster with the kernels of oneDNN, which it uses by itself only with AVX-512.
+train refit average: export TF_ENABLE_ONEDNN_OPTS ?= 1
 
 # Only from the command line: some systems have a variable NAME, which is that of the computer.
 train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder NAME=my_unet START=unet]

@@ -36,7 +36,7 @@ PATCH_BATCH = 12
 """Patches per batch: a third of the 36 patches of an image."""
 
 
-def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
+def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_only=False):
     """Score a model by the protocol of this project.
 
     Each whole image is predicted and compared with its mask at one threshold. If all images have
@@ -57,6 +57,8 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         Test-time augmentation of whole images: average over their 8 flips and quarter turns.
     progress : bool
         Show a progress bar over the images.
+    whole_only : bool
+        Leave the patches out, which takes less than half of the time.
 
     Returns
     -------
@@ -72,7 +74,8 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
           images, `low` to `high`
         - `pooled`: scores of the pixels of all images together
         - `organs`: for each organ that is known the number of `images` and the mean of each score
-        - `patches`: the number of patches, `count`, and the scores of all their pixels together
+        - `patches`, unless left out: the number of patches, `count`, and the scores of all their
+          pixels together
 
     Raises
     ------
@@ -94,6 +97,8 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
             labels, _ = instances.separate(maps, threshold)
             nuclei[-1] = asdict(object_scores(labels, sample.labels))
 
+        if whole_only:
+            continue
         images, masks = patches.cut(sample.image), patches.cut(sample.mask)
         patch_count += len(images)
         for i in range(0, len(images), PATCH_BATCH):
@@ -120,7 +125,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True):
         "mean": {score: _interval([image[score] for image in images]) for score in scores},
         "pooled": _pool(whole),
         "organs": _by_organ(images, scores),
-        "patches": {"count": patch_count, **_pool(pieces)},
+        **({} if whole_only else {"patches": {"count": patch_count, **_pool(pieces)}}),
     }
 
 

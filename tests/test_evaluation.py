@@ -91,6 +91,12 @@ def test_patches_are_cut_as_in_training_and_pooled(report, samples):
     assert report["patches"]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
+def test_patches_can_be_left_out(report, samples):
+    short = evaluation.evaluate(Red(), samples, progress=False, whole_only=True)
+    assert short.keys() == report.keys() - {"patches"}
+    assert (short["mean"], short["pooled"]) == (report["mean"], report["pooled"])
+
+
 def test_threshold_is_where_nuclei_begin(samples):
     report = evaluation.evaluate(Red(), samples[:1], threshold=0.9, progress=False)
     assert report["threshold"] == 0.9

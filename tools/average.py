@@ -91,7 +91,7 @@ def average(name, start):
 
 def _scores(network, samples):
     """Mean Dice and mean AJI."""
-    mean = evaluation.evaluate(network, samples)["mean"]
+    mean = evaluation.evaluate(network, samples, whole_only=True)["mean"]
     return mean["dice"]["mean"], mean["aji"]["mean"]
 
 

@@ -56,7 +56,10 @@ def measure(root=modelzoo.MODELS, names=()):
                     raise
                 print(error, file=sys.stderr)  # no int8 file, or one of other weights
                 continue
-            reports = {split: evaluation.evaluate(loaded, unseen[split]) for split in unseen}
+            reports = {
+                split: evaluation.evaluate(loaded, unseen[split], whole_only=engine != REFERENCE)
+                for split in unseen
+            }
             if engine == REFERENCE:
                 metrics |= reports
             measured = {split: _summary(report) for split, report in reports.items()}
@@ -64,7 +67,9 @@ def measure(root=modelzoo.MODELS, names=()):
         if "val" in unseen:
             loaded = engines.load(folder, "openvino")  # as Keras to 0.0001, and faster
             metrics["altered"] = {
-                name: _summary(evaluation.evaluate(loaded, altered(unseen["val"], name)))
+                name: _summary(
+                    evaluation.evaluate(loaded, altered(unseen["val"], name), whole_only=True)
+                )
                 for name in ALTERATIONS
             }
         modelzoo.write_metrics(folder, metrics)

@@ -57,7 +57,7 @@ def quantize(name, samples, validation, seed=0):
     facts |= {"crops": CROPS, "side": SIDE, "seed": seed, "images": [s.name for s in samples]}
     content = convert.to_content(int8, fingerprint, network, **facts)
     reports = [
-        evaluation.evaluate(engine, validation)
+        evaluation.evaluate(engine, validation, whole_only=True)
         for engine in (model, OpenVINOEngine("openvino-int8", content))
     ]
     scores = {
