@@ -253,3 +253,11 @@ def test_an_image_takes_no_tensorflow_and_half_a_gigabyte(tmp_path):
 def test_a_shipped_int8_file_fits_its_weights(name):
     content = loading.read_int8(modelfiles.find(name))
     assert content.facts["crops"] == 96 and content.facts["network"] in name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_int8_file_scores_as_its_weights(name):
+    measured = modelzoo.read_metrics(modelfiles.find(name))["engines"]
+    for split, exact in measured["keras"].items():
+        for score in ("dice", "aji"):
+            assert measured["openvino-int8"][split][score] == pytest.approx(exact[score], abs=0.01)
