@@ -6,8 +6,6 @@ Each way of `WAYS` adds its own channels to the mask. All begin with the weights
 mask they keep, and train for as many steps on the same patches of the 24 training patients. The
 settings that separate nuclei are those with the best mean of AJI and PQ on the 6 validation images,
 out of as many for each way.
-
-`stars` needs the package StarDist: pip install stardist
 """
 
 import argparse
@@ -32,8 +30,6 @@ from nuclei.scores.pixels import confusion
 from nuclei.training import adamw, bce_dice_loss, devices, mask_distance_loss
 
 START, WIDTH, BATCH_SIZE, LEARNING_RATE = "unet", 16, 8, 1e-3
-RAYS, LONGEST = 32, 64
-"""Directions in which StarDist measures a nucleus, and the distance that is 1, in pixels."""
 
 
 def nothing(labels):
@@ -68,17 +64,6 @@ def offsets(labels):
     return np.stack(maps, axis=-1)
 
 
-def stars(labels):
-    """Relative distance and, in `RAYS` directions, the distance to the border of the nucleus.
-
-    Schmidt et al., "Cell detection with star-convex polygons", MICCAI 2018.
-    """
-    from stardist.geometry import star_dist
-
-    lengths = star_dist(labels.astype(np.uint16), RAYS, mode="cpp")
-    return np.dstack([relative_distance(labels), np.minimum(lengths / LONGEST, 1)])
-
-
 def by_height(height):
     """Separate by the watershed of the project, on a height that is low between nuclei."""
 
@@ -101,29 +86,12 @@ def by_mask(maps, smoothing, depth):
     return instances.separate(maps[..., 0], smoothing=smoothing, depth=depth, min_score=0)[0]
 
 
-def by_stars(maps, overlap, least):
-    """Draw the polygons that are left by StarDist's suppression of those that overlap."""
-    from stardist.geometry import polygons_to_label
-    from stardist.nms import non_maximum_suppression
-
-    inside = np.where(maps[..., 0] >= 0.5, maps[..., 1], 0)
-    points, scores, lengths = non_maximum_suppression(
-        LONGEST * np.ascontiguousarray(maps[::2, ::2, 2:]),
-        np.ascontiguousarray(inside[::2, ::2]),
-        grid=(2, 2),
-        prob_thresh=least,
-        nms_thresh=overlap,
-    )
-    return polygons_to_label(lengths, points, shape=inside.shape, prob=scores)
-
-
 SMOOTHINGS, DEPTHS = (0.5, 1.0, 2.0), (0.05, 0.1, 0.2, 0.3)
 WAYS = {
     "mask": (nothing, by_mask, SMOOTHINGS, (0.5, 1.0, 1.5, 2.0)),
     "distance": (relative_distance, by_height(lambda maps: maps[..., 1]), SMOOTHINGS, DEPTHS),
     "boundary": (boundary, by_height(lambda maps: 1 - maps[..., 1]), SMOOTHINGS, DEPTHS),
     "offsets": (offsets, by_height(steepness), SMOOTHINGS, DEPTHS),
-    "stars": (stars, by_stars, (0.3, 0.4, 0.5), (0.2, 0.3, 0.4, 0.5)),
 }
 """For each way its channels, how it separates nuclei, and two settings of that to choose from."""
 

@@ -198,7 +198,7 @@ def move(image, mask, rng, corner, size, shift, turn, scale):
     affine = np.column_stack([linear, middle - linear @ here])
     mirror = {"dsize": (size, size), "borderMode": cv2.BORDER_REFLECT_101}
     image = cv2.warpAffine(image, affine, flags=cv2.INTER_LINEAR, **mirror)
-    if mask.dtype == np.float32:
+    if mask.dtype.kind == "f":
         return image, cv2.warpAffine(mask, affine, flags=cv2.INTER_LINEAR, **mirror)
     numbers = mask.view(np.uint8) if mask.dtype == bool else mask
     moved = cv2.warpAffine(numbers, affine, flags=cv2.INTER_NEAREST, **mirror)
