@@ -1,6 +1,6 @@
 """Compare what a network can learn in order to tell touching nuclei apart.
 
-    python experiments/representations.py [WAY ...] [--epochs 2] [--seed 0]
+    python experiments/representations.py [--ways WAY ...] [--epochs 2] [--seed 0]
 
 Each way of `WAYS` adds its own channels to the mask. All begin with the weights of `unet`, whose
 mask they keep, and train for as many steps on the same patches of the 24 training patients. The
@@ -99,9 +99,9 @@ WAYS = {
 class Batches(AugmentedBatches):
     """Augmented patches whose targets are made after they were turned, as offsets need it."""
 
-    def __init__(self, samples, channels, seed, first=0):
-        images = [sample.image for sample in samples]
-        super().__init__(images, [s.labels for s in samples], BATCH_SIZE, seed, first)
+    def __init__(self, samples, channels, seed):
+        images, labels = [s.image for s in samples], [s.labels for s in samples]
+        super().__init__(images, labels, BATCH_SIZE, seed)
         self.channels = channels
 
     def __getitem__(self, index):
@@ -116,11 +116,11 @@ def train(way, samples, epochs, seed):
     device = devices.prepare(seed)
     batches = Batches(samples, WAYS[way][0], seed)
     network = unet(WIDTH, channels=batches[0][1].shape[-1])
-    modelzoo.start_from(network, START)
     path = ROOT / "checkpoints" / "representations" / f"{way}-{epochs}-{seed}.weights.h5"
     if path.exists():
         weights.load_weights(network, path, "remove it.")
         return network
+    modelzoo.start_from(network, START)
     steps = epochs * batches.steps_per_epoch
     loss = bce_dice_loss if network.output_shape[-1] == 1 else mask_distance_loss
     network.compile(adamw(steps, LEARNING_RATE), loss, jit_compile=device["jit_compile"])
@@ -142,13 +142,13 @@ def scores(predicted, samples, separate, settings):
 def main():
     """Train and score each way, and print a row for it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"default: {', '.join(WAYS)}")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
     parser.add_argument("--epochs", type=int, default=2, help="of 108 batches of 8 patches")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     samples, val = monuseg.load("train"), monuseg.load("val")
     print(f"{'way':10}{'minutes':>9}{'Dice':>8}{'AJI':>8}{'PQ':>8}  settings")
-    for way in options.ways or WAYS:
+    for way in options.ways:
         started = time.perf_counter()
         network = train(way, samples, options.epochs, options.seed)
         minutes = (time.perf_counter() - started) / 60

@@ -42,8 +42,8 @@ def average(name, start):
     Raises
     ------
     InputError
-        If a model or MoNuSeg was not found, the training was not on MoNuSeg or began with
-        another model than `start` or a random last layer, or the weights were already averaged or
+        If a model or MoNuSeg was not found, the training was not on MoNuSeg, it began with another
+        model than `start` or with other output channels, or the weights were already averaged or
         refitted.
     """
     place = modelfiles.find(name)
