@@ -65,6 +65,7 @@ def main():
     images, masks = [s.image for s in samples], [s.mask for s in samples]
     batches = AugmentedBatches(images, masks, BATCH_SIZE, seed=0)
     network = unet(width=WIDTH)
+    training.fuse_normalization(network)
     network.compile(
         training.adamw(1000),
         training.bce_dice_loss,

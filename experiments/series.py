@@ -16,7 +16,15 @@ from nuclei.data import monuseg, patch_files
 from nuclei.data.augmentation import STRONGER, AugmentedBatches
 from nuclei.data.targets import targets
 from nuclei.networks import unet
-from nuclei.training import Accuracy, Checkpoint, Dice, adamw, devices, mask_distance_loss
+from nuclei.training import (
+    Accuracy,
+    Checkpoint,
+    Dice,
+    adamw,
+    devices,
+    fuse_normalization,
+    mask_distance_loss,
+)
 
 BATCH_SIZE, WIDTH = 8, 16
 
@@ -44,6 +52,7 @@ def train(name, epochs, encoder=None, learning_rate=2e-3, seed=0, weights=None, 
     batches = AugmentedBatches(images, truth, BATCH_SIZE, seed, **augmentation)
     steps = batches.steps_per_epoch
     network = unet(WIDTH, channels=2, encoder=encoder, encoder_weights=weights)
+    fuse_normalization(network)
     network.compile(
         adamw(epochs * steps, learning_rate),
         mask_distance_loss,
