@@ -65,8 +65,9 @@ train: setup ## train a network: make train MODEL=unet [EPOCHS=25] [DATA=folder 
 measure: setup ## measure the shipped models again, on MoNuSeg: make measure [MODEL=unet]
 	@$(VENV_PYTHON) tools/measure.py $(MODEL)
 
-refit: setup ## train a model once more, now also on the validation images: make refit MODEL=unet [START=]
-	@$(VENV_PYTHON) tools/refit.py $(MODEL) $(if $(START),--start $(START))
+refit: setup ## train a model once more, now also on the validation images: make refit MODEL=unet [START=] [PRECISION=]
+	@$(VENV_PYTHON) tools/refit.py $(MODEL) $(if $(START),--start $(START)) \
+		$(if $(PRECISION),--precision $(PRECISION))
 
 average: setup ## mix a model with what its training began with: make average MODEL=unet START=folder
 	@$(VENV_PYTHON) tools/average.py $(MODEL) $(START)

@@ -1,8 +1,13 @@
 """Compare training on augmented batches with training on one constant batch: at most 10% slower.
 
-Also with training the same network in plain PyTorch on one constant batch, if that is installed.
+    python benchmarks/training.py [--model unet] [--precision float32] [--steps 10] [--repeats 3]
+
+Also with the batch normalization of Keras instead of the fused one and, for `unet`, with training
+in plain PyTorch in float32, if that is installed. Uninstall its Triton, which crashes when it is
+loaded beside TensorFlow, and which a CPU does not need.
 """
 
+import argparse
 import importlib
 import time
 from importlib.util import find_spec
@@ -11,14 +16,14 @@ import keras
 import numpy as np
 import plain_pytorch
 
-from nuclei import training
+from nuclei import modelzoo, training
 from nuclei.allocator import keep_freed_memory
 from nuclei.data import monuseg
 from nuclei.data.augmentation import AugmentedBatches
-from nuclei.networks import unet
+from nuclei.data.targets import targets
 from nuclei.training import devices
 
-WIDTH, BATCH_SIZE, STEPS, REPEATS = 16, 8, 10, 3
+BATCH_SIZE = 8
 
 
 class ConstantBatch(keras.utils.PyDataset):
@@ -37,11 +42,11 @@ class ConstantBatch(keras.utils.PyDataset):
         return self.batch
 
 
-def pytorch(images, masks):
+def pytorch(images, masks, width, depth):
     """Return a function that trains the UNet in plain PyTorch for some steps on one batch."""
     torch = importlib.import_module("torch")
     functional = torch.nn.functional
-    network = plain_pytorch.unet(WIDTH).train()
+    network = plain_pytorch.unet(width, depth).train()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     x, y = (torch.from_numpy(np.float32(a)).permute(0, 3, 1, 2) for a in (images, masks))
 
@@ -58,46 +63,66 @@ def pytorch(images, masks):
     return train
 
 
-def main():
-    """Time all alternately and print the median of their ratios."""
-    device = devices.prepare(seed=0)
-    samples = monuseg.load("train")[:3]
-    images, masks = [s.image for s in samples], [s.mask for s in samples]
-    batches = AugmentedBatches(images, masks, BATCH_SIZE, seed=0)
-    network = unet(width=WIDTH)
-    training.fuse_normalization(network)
+def compiled(config, device, fuse):
+    """Build and compile the network of a `config.json`."""
+    network = modelzoo.build(config, device["precision"])
+    if fuse:
+        training.fuse_normalization(network)
+    distance = network.output_shape[-1] > 1
     network.compile(
         training.adamw(1000),
-        training.bce_dice_loss,
+        training.mask_distance_loss if distance else training.bce_dice_loss,
         metrics=[training.Dice()],
         jit_compile=device["jit_compile"],
     )
+    return network
 
-    def fit(stream):
+
+def main():
+    """Time all alternately and print the median of their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="unet", help="default: %(default)s")
+    parser.add_argument("--precision", default="float32", help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    options = parser.parse_args()
+    device = devices.prepare(seed=0, precision=options.precision)
+    config = modelzoo.read_config(modelzoo.find(options.model))
+    samples = monuseg.load("train")[:3]
+    images, truth = [s.image for s in samples], [s.mask for s in samples]
+    network, plain = (compiled(config, device, fuse) for fuse in (True, False))
+    if network.output_shape[-1] > 1:
+        truth = [targets(s.labels) for s in samples]
+    batches = AugmentedBatches(images, truth, BATCH_SIZE, seed=0)
+
+    def fit(network, stream):
         return lambda steps: network.fit(stream, steps_per_epoch=steps, verbose=0, shuffle=False)
 
     batch = batches[0]
-    ways = {"augmented batches": fit(batches), "one constant batch": fit(ConstantBatch(batch))}
-    if find_spec("torch"):
-        ways["plain PyTorch, one constant batch"] = pytorch(*batch)
+    ways = {
+        "one constant batch": fit(network, ConstantBatch(batch)),
+        "augmented batches": fit(network, batches),
+        "one constant batch, normalization of Keras": fit(plain, ConstantBatch(batch)),
+    }
+    if options.model == "unet" and find_spec("torch"):
+        sizes = {key: config["arguments"][key] for key in ("width", "depth")}
+        ways["one constant batch, plain PyTorch in float32"] = pytorch(*batch, **sizes)
     seconds = {name: [] for name in ways}
-    for repeat in range(REPEATS + 1):
+    for repeat in range(options.repeats + 1):
         if repeat == 1:
             keep_freed_memory()  # as `Checkpoint` does once TensorFlow has set the allocator
         for name, train in ways.items():
             start = time.perf_counter()
-            train(STEPS)
+            train(options.steps)
             if repeat:  # the first round compiles
-                seconds[name].append((time.perf_counter() - start) / STEPS)
+                seconds[name].append((time.perf_counter() - start) / options.steps)
+    constant = seconds["one constant batch"]
+    print(f"{options.model}, batches of {BATCH_SIZE}, median of {options.repeats}:")
     for name, times in seconds.items():
         step = np.median(times)
-        print(f"  {name}: {1000 * step:.0f} ms per step, {BATCH_SIZE / step:.1f} patches/s")
-    # Compare within each round, so that a machine that is busy for a while has little effect.
-    augmented, constant, *others = seconds.values()
-    ratio = np.median(np.divide(augmented, constant))
-    print(f"  overhead: {100 * (ratio - 1):+.0f}%  (at most +10%)")
-    for plain in others:
-        print(f"  {np.median(np.divide(plain, constant)):.2f} times as fast as plain PyTorch")
+        # Ratios within each round, so that a machine that is busy for a while has little effect.
+        ratio = np.median(np.divide(times, constant))
+        print(f"  {name}: {BATCH_SIZE / step:.1f} patches/s, takes {ratio:.2f} times as long")
 
 
 if __name__ == "__main__":

@@ -135,36 +135,43 @@ def test_nothing_is_said_of_a_card_that_is_used_or_hidden(nvidia_smi, monkeypatc
 
 def test_a_training_on_the_cpu_says_that_the_card_is_unused(nvidia_smi, policy, capsys):
     nvidia_smi(H100)
-    devices.prepare(seed=0)
+    devices.prepare(seed=0, precision="float32")
     first, second = capsys.readouterr().out.splitlines()
     assert "CPU cores" in first and "(H100 80GB HBM3)" in second
 
 
+SLOW, FAST = "mixed_bfloat16 is several times slower", "This CPU has AMX: "
+
+
 @pytest.mark.parametrize(
-    "flags, gpus, precision, warned",
+    "flags, gpus, precision, advice",
     [
-        ("flags : fpu avx2 avx512f", [], "mixed_bfloat16", True),
-        ("flags : fpu avx2 avx512_bf16", [], "mixed_bfloat16", False),
-        ("flags : fpu amx_bf16 amx_tile", [], "mixed_bfloat16", False),
-        ("flags : fpu avx2", ["gpu:0"], "mixed_bfloat16", False),
-        ("flags : fpu avx2", [], "float32", False),
-        ("Features : fp asimd bf16", [], "mixed_bfloat16", False),  # not an x86 CPU
-        (None, [], "mixed_bfloat16", False),  # not Linux
+        ("flags : fpu avx2 avx512f", [], "mixed_bfloat16", SLOW),
+        ("flags : fpu avx2 avx512_bf16", [], "mixed_bfloat16", None),
+        ("flags : fpu amx_bf16 amx_tile", [], "mixed_bfloat16", None),
+        ("flags : fpu amx_bf16 amx_tile", [], "auto", FAST),
+        ("flags : fpu amx_bf16 amx_tile", [], "float32", None),
+        ("flags : fpu amx_bf16 amx_tile", ["gpu:0"], "auto", None),
+        ("flags : fpu avx2", ["gpu:0"], "mixed_bfloat16", None),
+        ("flags : fpu avx2", [], "float32", None),
+        ("flags : fpu avx2", [], "auto", None),
+        ("Features : fp asimd bf16", [], "mixed_bfloat16", None),  # not an x86 CPU
+        (None, [], "mixed_bfloat16", None),  # not Linux
     ],
 )
-def test_bfloat16_is_warned_of_where_the_cpu_lacks_it(
-    policy, monkeypatch, capsys, tmp_path, flags, gpus, precision, warned
+def test_a_faster_precision_is_advised_by_what_the_cpu_has(
+    policy, monkeypatch, capsys, tmp_path, flags, gpus, precision, advice
 ):
     monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(devices, "list_gpus", lambda: gpus)
     monkeypatch.setattr(devices, "explain_unused_gpu", lambda: None)
     if flags:
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
-    assert devices.prepare(seed=0, precision=precision)["precision"] == precision
-    _, *warnings = capsys.readouterr().out.splitlines()
-    assert len(warnings) == warned
-    if warned:
-        assert "mixed_bfloat16 is several times slower" in warnings[0] and "float32" in warnings[0]
+    devices.prepare(seed=0, precision=precision)
+    _, *printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == bool(advice)
+    if advice:
+        assert advice in printed[0] and "PRECISION = " in printed[0]
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="one device only under PyTorch")

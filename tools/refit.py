@@ -22,7 +22,7 @@ IMAGE = 1000, 1000
 """Height and width of the images of MoNuSeg, in pixels."""
 
 
-def refit(name, start=None, folder=None):
+def refit(name, start=None, precision="auto", folder=None):
     """Replace the weights of a model by those of the same training on all 30 images.
 
     After an interruption, the same call continues after the last complete epoch.
@@ -33,6 +33,8 @@ def refit(name, start=None, folder=None):
         As for `modelfiles.find`. The settings are those in its `metrics.json`.
     start : str or Path, optional
         The model whose weights the training began with, if it began with a model.
+    precision : str
+        As for `devices.prepare`: the one thing that depends on the machine.
     folder : Path, optional
         Folder for the state of the training; by default in `checkpoints/`.
 
@@ -47,8 +49,8 @@ def refit(name, start=None, folder=None):
     _check(place, metrics, config, start)
     samples = monuseg.load("trainval")
     folder = folder or ROOT / "checkpoints" / f"{place.name}_refit"
-    device = devices.prepare(metrics["seed"])
-    network = modelzoo.build(config)
+    device = devices.prepare(metrics["seed"], precision)
+    network = modelzoo.build(config, device["precision"])
     if start:
         modelzoo.start_from(network, start, {"test": monuseg.load("test")})
     batches = batches_of(samples, config, metrics)
@@ -162,10 +164,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a model that its notebook has trained on MoNuSeg")
     parser.add_argument("--start", help="the model that this training began with")
+    parser.add_argument("--precision", default="auto", help="as in the notebooks: %(default)s")
     options = parser.parse_args()
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
-    refit(options.model, options.start)
+    refit(options.model, options.start, options.precision)
 
 
 if __name__ == "__main__":
