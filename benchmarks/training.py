@@ -67,7 +67,7 @@ def compiled(config, device, fuse):
     """Build and compile the network of a `config.json`."""
     network = modelzoo.build(config, device["precision"])
     if fuse:
-        training.fuse_normalization(network)
+        training.accelerate(network)
     distance = network.output_shape[-1] > 1
     network.compile(
         training.adamw(1000),

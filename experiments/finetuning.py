@@ -18,7 +18,7 @@ from nuclei.data import synthetic
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.dataset import Sample, scale
 from nuclei.networks import unet
-from nuclei.training import Checkpoint, Dice, adamw, bce_dice_loss, devices, fuse_normalization
+from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
 SIDE, BATCH_SIZE = 320, 4
 CUT = {"size": 128, "stride": 96}
@@ -55,7 +55,7 @@ def train(train, val, epochs, seed, start="unet", first=False, rate=2e-3):
             layer.trainable = not (frozen and layer.name.startswith(("encoder", "bottleneck")))
         batches = AugmentedBatches(images, masks, BATCH_SIZE, seed, **CUT)
         steps = batches.steps_per_epoch
-        fuse_normalization(network)
+        accelerate(network)
         network.compile(
             adamw(number * steps, rate),
             bce_dice_loss,

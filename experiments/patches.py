@@ -17,7 +17,7 @@ from nuclei import ROOT
 from nuclei.data import monuseg, patch_files
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.networks import unet
-from nuclei.training import Checkpoint, Dice, adamw, bce_dice_loss, devices, fuse_normalization
+from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 from nuclei.training.history import read_history
 
 WIDTH, BATCH_SIZE = 16, 8
@@ -27,7 +27,7 @@ def train(images, masks, val, steps, epochs, seed, folder):
     """Train a UNet and return the validation Dice of each epoch."""
     device = devices.prepare(seed)
     network = unet(width=WIDTH)
-    fuse_normalization(network)
+    accelerate(network)
     network.compile(
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
     )

@@ -27,7 +27,7 @@ from nuclei.networks import unet, weights
 from nuclei.prediction import instances, windows
 from nuclei.scores.objects import object_scores
 from nuclei.scores.pixels import confusion
-from nuclei.training import adamw, bce_dice_loss, devices, fuse_normalization, mask_distance_loss
+from nuclei.training import accelerate, adamw, bce_dice_loss, devices, mask_distance_loss
 
 START, WIDTH, BATCH_SIZE, LEARNING_RATE = "unet", 16, 8, 1e-3
 
@@ -123,7 +123,7 @@ def train(way, samples, epochs, seed):
     modelzoo.start_from(network, START)
     steps = epochs * batches.steps_per_epoch
     loss = bce_dice_loss if network.output_shape[-1] == 1 else mask_distance_loss
-    fuse_normalization(network)
+    accelerate(network)
     network.compile(adamw(steps, LEARNING_RATE), loss, jit_compile=device["jit_compile"])
     network.fit(batches, steps_per_epoch=steps, shuffle=False)
     with atomic_write(path) as temporary:

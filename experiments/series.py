@@ -20,9 +20,9 @@ from nuclei.training import (
     Accuracy,
     Checkpoint,
     Dice,
+    accelerate,
     adamw,
     devices,
-    fuse_normalization,
     mask_distance_loss,
 )
 
@@ -52,7 +52,7 @@ def train(name, epochs, encoder=None, learning_rate=2e-3, seed=0, weights=None, 
     batches = AugmentedBatches(images, truth, BATCH_SIZE, seed, **augmentation)
     steps = batches.steps_per_epoch
     network = unet(WIDTH, channels=2, encoder=encoder, encoder_weights=weights)
-    fuse_normalization(network)
+    accelerate(network)
     network.compile(
         adamw(epochs * steps, learning_rate),
         mask_distance_loss,

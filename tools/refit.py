@@ -55,7 +55,7 @@ def refit(name, start=None, precision="auto", folder=None):
         modelzoo.start_from(network, start, {"test": monuseg.load("test")})
     batches = batches_of(samples, config, metrics)
     steps, epochs = batches.steps_per_epoch, metrics["epochs"]
-    training.fuse_normalization(network)
+    training.accelerate(network)
     network.compile(
         training.adamw(epochs * steps, metrics["learning_rate"]),
         training.mask_distance_loss if _has_distance(config) else training.bce_dice_loss,

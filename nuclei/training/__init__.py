@@ -3,8 +3,8 @@
 from ..quiet import explain_backend
 
 with explain_backend():
+    from .acceleration import accelerate
     from .checkpoint import Checkpoint
-    from .fused import fuse_normalization
     from .losses import bce_dice_loss, mask_distance_loss
     from .metrics import Accuracy, Dice
     from .optimizer import adamw
@@ -16,7 +16,7 @@ __all__ = [
     "Dice",
     "adamw",
     "bce_dice_loss",
-    "fuse_normalization",
+    "accelerate",
     "mask_distance_loss",
     "recompute_statistics",
 ]

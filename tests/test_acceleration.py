@@ -1,4 +1,4 @@
-"""Fused batch normalization trains as Keras's own does, and leaves no trace in what is saved."""
+"""Accelerated networks train as Keras's own do, and leave no trace in what is saved."""
 
 import keras
 import numpy as np
@@ -7,27 +7,28 @@ import reference
 
 from nuclei import training
 from nuclei.networks import unet
+from nuclei.training import acceleration
 
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
 MASKS = (IMAGES[..., :1] > 128).astype(np.float32)
 
 
-def normalization(fuse):
+def normalization(fast):
     """A model of one layer, whose scale and offset are not those at the start."""
     keras.utils.set_random_seed(0)
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.BatchNormalization(name="layer")(image))
     model.set_weights(np.array([[2, 1, 3], [0.5, 0, 1], [9, 0, 7], [4, 1, 9]], np.float32))
-    return training.fuse_normalization(model) if fuse else model
+    return training.accelerate(model) if fast else model
 
 
-def trained(build, fuse, steps=3):
+def trained(build, fast, steps=3):
     """Train a small network and return it with the losses of its steps."""
     keras.utils.set_random_seed(0)
     network = build()
-    if fuse:
-        training.fuse_normalization(network)
+    if fast:
+        training.accelerate(network)
     network.compile(keras.optimizers.SGD(0.1), training.bce_dice_loss, **reference.QUICKLY)
     return network, [float(network.train_on_batch(IMAGES, MASKS)) for _ in range(steps)]
 
@@ -36,8 +37,8 @@ def test_one_step_gives_the_numbers_of_keras():
     """Without the correction of the variance the running one would differ by 1/255."""
     images = IMAGES[:1, :16, :16]
     after = []
-    for fuse in (False, True):
-        model = normalization(fuse)
+    for fast in (False, True):
+        model = normalization(fast)
         model.compile(keras.optimizers.SGD(0.1), "mse", **reference.QUICKLY)
         output = keras.ops.convert_to_numpy(model(images, training=True))
         model.train_on_batch(images, images / 255)
@@ -47,7 +48,7 @@ def test_one_step_gives_the_numbers_of_keras():
 
 
 def test_a_network_learns_as_with_keras():
-    (_, losses), (_, others) = (trained(lambda: unet(4, depth=2), fuse) for fuse in (False, True))
+    (_, losses), (_, others) = (trained(lambda: unet(4, depth=2), fast) for fast in (False, True))
     assert losses == pytest.approx(others, rel=1e-3)
     assert losses[-1] < losses[0]
 
@@ -56,7 +57,7 @@ def test_a_network_learns_as_with_keras():
 def test_the_fused_kernel_is_used_in_training_only():
     import tensorflow as tf  # noqa: TID251
 
-    network = training.fuse_normalization(unet(2, depth=1))
+    network = training.accelerate(unet(2, depth=1))
     for training_step in (True, False):
         call = tf.function(lambda x, flag=training_step: network(x, training=flag))
         names = {op.type for op in call.get_concrete_function(IMAGES).graph.get_operations()}
@@ -64,7 +65,7 @@ def test_the_fused_kernel_is_used_in_training_only():
 
 
 def test_frozen_layers_keep_their_statistics():
-    network = training.fuse_normalization(unet(2, depth=1))
+    network = training.accelerate(unet(2, depth=1))
     network.trainable = False
     before = network.get_weights()
     network(IMAGES, training=True)
@@ -73,7 +74,7 @@ def test_frozen_layers_keep_their_statistics():
 
 
 def test_the_saved_model_is_the_same(tmp_path):
-    network, _ = trained(lambda: unet(2, depth=1), fuse=True)
+    network, _ = trained(lambda: unet(2, depth=1), fast=True)
     assert network.get_config() == unet(2, depth=1).get_config()
     network.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
@@ -85,5 +86,17 @@ def test_layers_without_scale_or_with_another_axis_stay():
     image = keras.Input((8, 8, 3))
     for options in ({"scale": False}, {"center": False}, {"axis": 1}):
         x = keras.layers.BatchNormalization(**options)(image)
-        model = training.fuse_normalization(keras.Model(image, x))
+        model = training.accelerate(keras.Model(image, x))
         assert "call" not in vars(model.layers[-1])
+
+
+@pytest.mark.tensorflow
+def test_depthwise_layers_stay_in_float32_on_a_cpu_only(monkeypatch):
+    for gpus, dtype in ([], "float32"), (["gpu:0"], "bfloat16"):
+        monkeypatch.setattr(acceleration, "list_gpus", lambda gpus=gpus: gpus)
+        image = keras.Input((8, 8, 3))
+        depthwise = keras.layers.DepthwiseConv2D(3, dtype="mixed_bfloat16")
+        x = keras.layers.Conv2D(4, 1, dtype="mixed_bfloat16", name="last")(depthwise(image))
+        model = training.accelerate(keras.Model(image, x))
+        assert depthwise.compute_dtype == dtype
+        assert keras.backend.standardize_dtype(model(IMAGES[:, :8, :8]).dtype) == "bfloat16"

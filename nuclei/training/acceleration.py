@@ -1,17 +1,21 @@
-"""Batch normalization in one step of TensorFlow, which trains networks faster."""
+"""What lets networks train faster with TensorFlow, and leaves what they learn as it is."""
 
 from types import MethodType
 
 import keras
-from keras import ops
+from keras import layers, ops
+
+from .devices import list_gpus
 
 
-def fuse_normalization(model):
-    """Let the batch normalization layers of a model train with TensorFlow's fused kernel.
+def accelerate(model):
+    """Let a model train faster, if TensorFlow trains it.
 
-    Keras 3 writes batch normalization as a dozen operations, each of which reads and writes a
-    whole feature map. The fused kernel gives the same numbers in one. Prediction, weights and
-    saved files stay as they are; with another backend than TensorFlow nothing changes.
+    Batch normalization uses TensorFlow's fused kernel: Keras 3 writes it as a dozen operations,
+    each of which reads and writes a whole feature map. On a CPU depthwise convolutions stay in
+    float32 under mixed precision, because TensorFlow has no fast ones in bfloat16.
+
+    Prediction, weights and saved files stay as they are, but for the precision of those layers.
 
     Parameters
     ----------
@@ -23,19 +27,23 @@ def fuse_normalization(model):
     keras.Model
         The same model.
     """
-    if keras.backend.backend() == "tensorflow":
-        for layer in model.layers:
-            if type(layer) is keras.layers.BatchNormalization and _is_usual(layer):
-                layer.call = MethodType(_call, layer)
+    if keras.backend.backend() != "tensorflow":
+        return model
+    on_cpu = not list_gpus()
+    for layer in model.layers:
+        if type(layer) is layers.BatchNormalization and _fits_the_kernel(layer):
+            layer.call = MethodType(_normalize, layer)
+        elif type(layer) is layers.DepthwiseConv2D and on_cpu:
+            layer.dtype_policy = "float32"
     return model
 
 
-def _is_usual(layer):
-    """Whether the kernel can do what the layer does: channels last, with scale and offset."""
+def _fits_the_kernel(layer):
+    """Whether the kernel does what the layer does: channels last, with scale and offset."""
     return layer.scale and layer.center and not layer.renorm and layer.axis in (-1, 3)
 
 
-def _call(layer, inputs, training=None, mask=None):
+def _normalize(layer, inputs, training=None, mask=None):
     """Do what `keras.layers.BatchNormalization.call` does, for maps of shape (B, H, W, C)."""
     if not (training and layer.trainable) or mask is not None or len(inputs.shape) != 4:
         return type(layer).call(layer, inputs, training=training, mask=mask)
