@@ -138,7 +138,7 @@ def to_int8(model, batches, kept=()):
             patterns=[rf".*/{name}(_\d+)?/.*" for name in own],
             # In the dilated pooling of Xception, which loses its name. It pads with minus infinity,
             # of which NNCF makes a range from 0 to 0, so that no feature would stay below 0.
-            types=["Maximum"],
+            types=sorted({"Maximum"} & {op.get_type_name() for op in network.get_ops()}),
         ),
         # One range for all channels of a map: NNCF takes the wrong axis for the channels of maps
         # that a layer of this project has reshaped.
