@@ -68,7 +68,7 @@ def main():
             folder = ROOT / "checkpoints" / "experiments" / f"without_{organ}_{way}"
             model = train(others, options.epochs, options.precision, augmentation, folder)
             mean = evaluation.evaluate(model, unseen, whole_only=True)["mean"]
-            scores = ", ".join(f"{key} {mean[key]:.3f}" for key in ("dice", "aji", "pq"))
+            scores = ", ".join(f"{key} {mean[key]['mean']:.3f}" for key in ("dice", "aji", "pq"))
             print(f"{organ}, {len(unseen)} images, {way} augmentation: {scores}", flush=True)
 
 
