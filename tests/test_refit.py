@@ -45,6 +45,7 @@ def model(tmp_path, images):
     folder = tmp_path / "models" / "small"
     metrics = modelzoo.read_metrics(ROOT / "models" / "unet_efficientnet_lite0_instances") | TOLD
     metrics |= {"train_patients": ["a", "b"], "val_patients": ["c"]}
+    metrics = {key: metrics[key] for key in metrics if not key.startswith("start_")}
     history = [{"epoch": 1, "seconds": 1.0, "val_dice": 0.5}]
     modelzoo.save(folder, modelzoo.build(CONFIG), CONFIG, history, metrics)
     return folder

@@ -14,9 +14,9 @@ __all__ = [
     "Accuracy",
     "Checkpoint",
     "Dice",
+    "accelerate",
     "adamw",
     "bce_dice_loss",
-    "accelerate",
     "mask_distance_loss",
     "recompute_statistics",
 ]
