@@ -164,7 +164,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a model that its notebook has trained on MoNuSeg")
     parser.add_argument("--start", help="the model that this training began with")
-    parser.add_argument("--precision", default="auto", help="as in the notebooks: %(default)s")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        default="auto",
+        help="as in the notebooks (default: %(default)s)",
+    )
     options = parser.parse_args()
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
