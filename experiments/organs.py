@@ -10,13 +10,13 @@ interruption, the same command continues after the last epoch.
 
 import argparse
 
-from nuclei import ROOT, evaluation
+from nuclei import ROOT, evaluation, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.augmentation import STRONGER, AugmentedBatches
-from nuclei.networks import unet, weights
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
-WIDTH, BATCH_SIZE, SEED = 16, 8, 0
+CONFIG = {"network": "unet", "arguments": {"width": 16}}
+BATCH_SIZE, SEED = 8, 0
 WAYS = {"default": {}, "stronger": STRONGER}
 
 
@@ -29,7 +29,7 @@ def train(samples, epochs, precision, augmentation, folder):
 
     steps = batches_of(0).steps_per_epoch
     device = devices.prepare(SEED, precision)
-    network = accelerate(unet(WIDTH))
+    network = accelerate(modelzoo.build(CONFIG, device["precision"]))
     network.compile(
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
     )
@@ -44,10 +44,7 @@ def train(samples, epochs, precision, augmentation, folder):
         shuffle=False,
         verbose=2,
     )
-    devices.prepare(SEED, "float32")
-    trained = unet(WIDTH)
-    weights.load_weights(trained, folder / "best.weights.h5", f"remove {folder}.")
-    return trained
+    return modelzoo.trained(CONFIG, folder / "best.weights.h5")
 
 
 def main():

@@ -47,6 +47,7 @@ def _normalize(layer, inputs, training=None, mask=None):
     """Do what `keras.layers.BatchNormalization.call` does, for maps of shape (B, H, W, C)."""
     if not (training and layer.trainable) or mask is not None or len(inputs.shape) != 4:
         return type(layer).call(layer, inputs, training=training, mask=mask)
+    # A gradient of our own in `keras.ops` was slower: it still passes over each map several times.
     import tensorflow as tf  # noqa: TID251
 
     outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
