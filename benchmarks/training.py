@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--model unet] [--precision float32] [--steps 10] [--repeats 3]
 
-Also with the batch normalization of Keras instead of the fused one and, for `unet`, with training
-in plain PyTorch in float32, if that is installed. Uninstall its Triton, which crashes when it is
-loaded beside TensorFlow, and which a CPU does not need.
+Also without `training.accelerate` and, for `unet`, with training in plain PyTorch in float32, if
+that is installed. Uninstall its Triton, which crashes when it is loaded beside TensorFlow. A CPU
+does not need it.
 """
 
 import argparse
@@ -63,10 +63,10 @@ def pytorch(images, masks, width, depth):
     return train
 
 
-def compiled(config, device, fuse):
+def compiled(config, device, fast):
     """Build and compile the network of a `config.json`."""
     network = modelzoo.build(config, device["precision"])
-    if fuse:
+    if fast:
         training.accelerate(network)
     distance = network.output_shape[-1] > 1
     network.compile(
@@ -90,7 +90,7 @@ def main():
     config = modelzoo.read_config(modelzoo.find(options.model))
     samples = monuseg.load("train")[:3]
     images, truth = [s.image for s in samples], [s.mask for s in samples]
-    network, plain = (compiled(config, device, fuse) for fuse in (True, False))
+    network, plain = (compiled(config, device, fast) for fast in (True, False))
     if network.output_shape[-1] > 1:
         truth = [targets(s.labels) for s in samples]
     batches = AugmentedBatches(images, truth, BATCH_SIZE, seed=0)
@@ -102,7 +102,7 @@ def main():
     ways = {
         "one constant batch": fit(network, ConstantBatch(batch)),
         "augmented batches": fit(network, batches),
-        "one constant batch, normalization of Keras": fit(plain, ConstantBatch(batch)),
+        "one constant batch, not accelerated": fit(plain, ConstantBatch(batch)),
     }
     if options.model == "unet" and find_spec("torch"):
         sizes = {key: config["arguments"][key] for key in ("width", "depth")}

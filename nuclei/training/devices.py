@@ -130,7 +130,7 @@ def _advise_on_bfloat16(precision):
             f"This CPU has no bfloat16 instructions (AVX512-BF16 or AMX), so {precision} is "
             'several times slower than float32: choose PRECISION = "float32".'
         )
-    elif precision == "auto" and "amx_bf16" in flags:
+    elif (precision, keras.backend.backend()) == ("auto", "tensorflow") and "amx_bf16" in flags:
         print(
             "This CPU has AMX: a UNet or a SegNet trains about twice as fast with "
             'PRECISION = "mixed_bfloat16".'
