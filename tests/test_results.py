@@ -41,8 +41,8 @@ def test_tables_show_the_metrics(tmp_path):
     assert "network for\none image, on 9 CPU cores with AVX.\n" in readme
     card = results.pages(tmp_path)[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
-    begun = "models/first weights, trained at commit 1234567"
-    assert f"random weights but [unet](models/unet) ({begun}).\n" in readme
+    assert "| models/first weights, trained at commit 1234567 |" in card
+    assert "but with those that the card names:\n`unet`.\n" in readme
     assert (
         readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme
     )

@@ -4,7 +4,7 @@ from nuclei import ROOT, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.data.alterations import ALTERATIONS
 from nuclei.errors import InputError
-from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, start, time_taken
+from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows, time_taken
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
 """What stands before and after the tables in the README."""
@@ -66,7 +66,7 @@ def comparison(models):
         size = f"{metrics['parameters'] / 1e6:.1f} M"
         images.append([link, dice, pooled, *others, size, time_taken(metrics)])
         if metrics["start"] != "random":
-            begun.append(f"{link} ({start(metrics)})")
+            begun.append(f"`{name}`")
         if "refit" in metrics:
             refitted.append(link)
         scores = ("dice", "accuracy", "loss", "soft_dice_per_pixel")
@@ -84,7 +84,10 @@ def comparison(models):
             "watershed has\nseparated touching ones. The other scores compare pixels. In the "
             "shared AJI, as in the challenge of\n2018, one prediction may match several nuclei.",
             *(
-                [f"\nAll models started from random weights but {', '.join(begun)}."]
+                [
+                    "\nThe last training did not begin with random weights, but with those that "
+                    f"the card names:\n{', '.join(begun)}."
+                ]
                 if begun
                 else []
             ),
