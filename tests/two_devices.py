@@ -49,7 +49,7 @@ keras.config.set_dtype_policy("mixed_float16")  # as on GPUs
 for epochs in (2, 3):  # the second time it resumes
     keras.utils.set_random_seed(0)
     with devices.distribute():
-        model = unet(width=2, depth=1)
+        model = training.accelerate(unet(width=2, depth=1))
         model.compile(
             training.adamw(3 * STEPS, 1e-2),
             training.bce_dice_loss,
