@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from red import Red
 
 from nuclei.errors import InputError
 from nuclei.figures import charts, tissue
@@ -138,15 +139,6 @@ def test_costs_place_each_model_with_each_engine():
         "keras",
         "openvino-int8",
     ]
-
-
-class Red:
-    """Stands in for a model: probability is red / 255, by pixel."""
-
-    output_shape = (None, None, None, 1)
-
-    def predict_on_batch(self, batch):
-        return batch[..., :1] / np.float32(255)
 
 
 def test_the_best_the_median_and_the_worst_image_are_shown():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from red import Red
 
 from nuclei.__main__ import main
 from nuclei.data import synthetic
@@ -12,16 +13,6 @@ from nuclei.prediction import engines, h5ad, measures
 from nuclei.prediction.instances import separate
 
 MISSING = "an optional package: pip install anndata"
-
-
-class Red:
-    """Stands in for a model: probability is red / 255, by pixel."""
-
-    name = "red"
-    output_shape = (None, None, None, 1)
-
-    def predict_on_batch(self, batch):
-        return batch[..., :1] / np.float32(255)
 
 
 @pytest.fixture(scope="module")

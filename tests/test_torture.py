@@ -1,6 +1,6 @@
 """A short form of `make torture`: a slide and a download that are killed, and that may not write.
 
-Trainings are killed in test_training.py, other disks and folders in test_predict_slide.py and
+Trainings are killed in test_training.py, other disks and folders in test_slide_trouble.py and
 test_environments.py.
 """
 

@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import zarr
-from conftest import FOLDERS, published, tiny_image
 from PIL import Image
+from tiny_monuseg import published, tiny_images
 
 from nuclei import ROOT
 from nuclei.data import synthetic
@@ -175,9 +175,7 @@ class DownloadRun(_Run):
 
     def prepare(self, folder):
         (folder / "server").mkdir(parents=True)
-        images = {
-            name: tiny_image(seed, place) for seed, (name, place) in enumerate(FOLDERS.items())
-        }
+        images = tiny_images()
         for path, data in published(images).items():
             archive = folder / "server" / f"{path.parts[0].replace(' ', '')}.zip"
             with zipfile.ZipFile(archive, "a") as opened:

@@ -1,0 +1,111 @@
+"""The command line: wrong commands, help, and what a terminal sees."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from command_line import predict, read, save
+
+from nuclei import ROOT, modelzoo
+from nuclei.__main__ import main
+from nuclei.slides import predict as predict_slide
+from nuclei.slides.pyramid import write_pyramid
+
+WRONG = """
+unknown
+predict unet --out out
+predict unet x.png
+predict unet x.png --out out --threshold 1.5
+predict unet x.png --out out --threshold nan
+predict unet x.png --out out --threshold half
+evaluate
+evaluate unet --split train
+download here"""
+
+
+@pytest.mark.parametrize("command", WRONG.split("\n"))  # the first one is empty
+def test_a_command_that_is_wrong_exits_with_2(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+    assert caught.value.code == 2
+    assert "usage: python -m nuclei" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate", "export"])
+def test_every_command_has_help(capsys, command):
+    helps = []
+    for arguments in (["--help"], [command, "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        helps.append(" ".join(capsys.readouterr().out.split()))
+    summary = helps[0].partition(f" {command} ")[2][:40]
+    assert len(summary) == 40 and summary in helps[1]
+
+
+def python(*arguments):
+    """Run a fresh Python in the current folder, as a terminal would."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", ["--help", "predict unet", "predict unet empty --out out"])
+def test_what_needs_no_model_does_not_wait_for_keras(here, arguments):
+    (here / "empty").mkdir()
+    done = python("-X", "importtime", "-m", "nuclei", *arguments.split())
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "nuclei.images" in imported
+    assert not imported & {"keras", "tensorflow", "jax", "torch"}
+
+
+@pytest.mark.tensorflow
+def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels):
+    config = {"network": "unet", "arguments": {"width": 2, "depth": 2}}
+    modelzoo.save(here / "tiny", modelzoo.build(config), config, [{"epoch": 1}], {})
+    save(here / "a.png", pixels)
+    done = python("-m", "nuclei", "predict", "tiny", "a.png", "--out", "out")
+    assert done.returncode == 0 and done.stdout == "1 of 1 masks written to out.\n"
+    first, *others = done.stderr.splitlines()
+    assert first.startswith("Converting tiny for OpenVINO, once: ")
+    assert all(line.startswith("Predicting") for line in others if line)
+    assert read(here / "out" / "a_mask.png").shape == (30, 41)
+
+
+def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeypatch):
+    asked = {}
+
+    def watched(model, path, out, **options):
+        asked.update(options, model=model, path=path, out=out)
+        place = {"x 0 to 9, y 0 to 9": "a.svs is damaged"} if path.suffix == ".svs" else {}
+        return predict_slide.Report(tiles=7, nuclei=1234, problems=place, seconds=1.0)
+
+    monkeypatch.setattr(predict_slide, "predict", watched)
+    save(here / "in" / "plain.png", pixels)
+    write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
+    words = ("--mpp", "0.5", "--workers", "2", "--threshold", "0.4")
+    code, output, _ = predict(capsys, "in", *words)
+    assert code == 0 and "1,234 nuclei in 7 tiles written to out/b.zarr" in output
+    assert "1 of 1 masks written" in output
+    assert asked["path"].name == "b.tif" and asked["mpp"] == 0.5
+    assert asked["workers"] == 2 and asked["threshold"] == 0.4 and asked["scheduler"] is None
+    (here / "a.svs").touch()
+    code, output, errors = predict(capsys, "a.svs")
+    assert code == 1 and "Left out: x 0 to 9, y 0 to 9: a.svs is damaged" in errors
+
+
+def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsys):
+    (here / "a.svs").write_text("no slide")
+    save(here / "plain.png", pixels)
+    code, output, errors = predict(capsys, "a.svs", "plain.png")
+    assert code == 1 and "1 of 1 masks written" in output
+    assert errors.startswith(f"{here / 'a.svs'} is not a slide in a known format")
+
+
+@pytest.mark.parametrize("option", [("--mpp", "0"), ("--workers", "-1"), ("--workers", "many")])
+def test_numbers_of_slides_are_positive(here, capsys, option):
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "red", "a.svs", "--out", "out", *option])
+    assert ended.value.code == 2 and option[0] in capsys.readouterr().err

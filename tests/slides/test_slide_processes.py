@@ -1,0 +1,118 @@
+"""Whole slides by several processes, and by those of other computers."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from slide_files import tissue
+from slide_results import assert_same, results
+from sockets import listening
+
+from nuclei import ROOT, modelzoo, networks
+from nuclei.errors import InputError
+from nuclei.slides import dask_cluster
+from nuclei.slides import predict as predict_slide
+from nuclei.slides.pyramid import write_pyramid
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A UNet with random weights in a folder of its own, which other processes can load."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    config = {"network": "unet", "arguments": {"width": 4}}
+    model = networks.unet(width=4)
+    modelzoo.save(folder, model, config, [{"epoch": 1}], {})
+    return folder
+
+
+def command(*arguments, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    words = [sys.executable, "-m", "nuclei", "predict", *map(str, arguments)]
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.tensorflow
+class TestProcesses:
+    def test_killed_at_any_moment_it_goes_on_to_the_same_result(self, small, tmp_path):
+        path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
+        # Kernels of the notebooks run at this level, which does not silence TensorFlow.
+        first = command(small, path, "--out", tmp_path / "out", TF_CPP_MIN_LOG_LEVEL="2")
+        sockets = set()
+        for _ in range(600):
+            sockets |= listening(first.pid)
+            if len(list((tmp_path / "out").glob("slide.work/nuclei/*.npy"))) >= 2:
+                break
+            time.sleep(0.05)
+        first.send_signal(signal.SIGKILL)
+        assert "absl" not in first.communicate()[1]  # TensorFlow is quiet
+        assert not (tmp_path / "out" / "slide.json").exists()
+        # On to the end with two processes, which changes nothing either.
+        second = command(small, path, "--out", tmp_path / "out", "--workers", 2)
+        while second.poll() is None:
+            sockets |= listening(second.pid)
+            time.sleep(0.2)
+        # Nothing listens beyond this computer: neither dashboard, nor scheduler, nor workers.
+        assert len(sockets) >= 6 and {address for address, _ in sockets} == {"127.0.0.1"}
+        output, progress = second.communicate()
+        assert second.returncode == 0, progress
+        assert "absl" not in progress  # nor do the processes that it starts speak
+        assert "nuclei in 4 tiles written" in output
+        assert "Dask dashboard: http" in progress and "Tiles: 100%" in progress
+        endings = "geojson", "json", "lock", "parquet", "zarr"
+        left = sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert left == [f"slide.{ending}" for ending in endings]
+        predict_slide.predict(small, path, tmp_path / "again")
+        assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+    def test_ctrl_c_is_left_to_the_first_process(self, capfd):
+        with dask_cluster.connect(workers=2) as client:
+            pids = client.run(os.getpid)
+            for pid in pids.values():
+                os.kill(pid, signal.SIGINT)
+            assert client.run(os.getpid) == pids and len(pids) == 2
+        assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.tensorflow
+class TestScheduler:
+    def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+        """Over TLS, which has all parts of a plain connection, and certificates."""
+        if not shutil.which("openssl"):
+            pytest.skip("the command openssl, which makes certificates, is not installed")
+        subprocess.run([ROOT / "deploy" / "tls.sh", tmp_path / "tls"], check=True)
+        path = write_pyramid(tmp_path / "slide.tif", tissue()[0])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        done = subprocess.run(
+            [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
+            env={
+                **os.environ,
+                "PORT": port,
+                "PROTOCOL": "tls",
+                "DASK_CONFIG": str(tmp_path / "tls" / "tls.yaml"),
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "nuclei in 4 tiles written" in done.stdout
+        predict_slide.predict(small, path, tmp_path / "again")
+        assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
+
+    def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path, monkeypatch):
+        monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
+        with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):
+            predict_slide.predict("red", slide, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+    def test_tls_without_certificates_is_said(self, red, slide, tmp_path):
+        with pytest.raises(InputError, match=r"No Dask .* tls://127.0.0.1:9 .* see deploy/README"):
+            predict_slide.predict("red", slide, tmp_path / "out", scheduler="tls://127.0.0.1:9")
