@@ -1,6 +1,8 @@
 """The package is a house: rooms in an order, each of which imports only rooms before it."""
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 
@@ -132,6 +134,12 @@ def test_every_file_says_what_it_is_for_and_is_short(path):
     source = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(source))
     assert len(source.splitlines()) <= LONGEST
+
+
+def test_every_file_is_linted():
+    command = [sys.executable, "-m", "ruff", "check", "--show-files"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {*map(str, FILES), *map(str, (ROOT / "tests").rglob("*.py"))} <= {*shown.splitlines()}
 
 
 def test_rooms_are_walked_as_they_should_be(tmp_path, monkeypatch):

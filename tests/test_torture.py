@@ -1,7 +1,7 @@
 """A short form of `make torture`: a slide and a download that are killed, and that may not write.
 
-Trainings are killed in test_training.py, other disks and folders in test_slide_trouble.py and
-test_environments.py.
+Trainings are killed in training/test_checkpoints.py, other disks and folders in
+slides/test_slide_trouble.py and test_environments.py.
 """
 
 import sys

@@ -167,7 +167,8 @@ def _folder(data):
     for entry in entries:
         kinds = [kind for kind in ("mask", "labels", "outlines") if getattr(entry, kind)]
         patient = entry.patient or entry.name
-        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds), loading.resolution(entry))
+        mpp = loading.resolution(entry)
+        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds), mpp)
         jobs += [(row, entry)] if kinds else []
     return jobs, found.problems, notes
 
@@ -220,8 +221,8 @@ def _of_mask(row, source, mask):
     if values <= 2:
         return []
     return [
-        f"{source.mask} has {values} greys or colours and not two, so nuclei were told from the rest "
-        "by a rule (docs/formats.md): look at the overlay, or save it as a PNG of 0 and 255."
+        f"{source.mask} has {values} greys or colours and not two, so nuclei were told from the "
+        "rest by a rule (docs/formats.md): look at the overlay, or save it as a PNG of 0 and 255."
     ]
 
 
@@ -240,8 +241,8 @@ def _of_alignment(row, annotation, image, sample):
     if np.hypot(found.down, found.right) < SHIFT:
         return []
     return [
-        f"{annotation} lies {_place(found)} the nuclei of {image}: move it back, or export it again "
-        "from the same image."
+        f"{annotation} lies {_place(found)} the nuclei of {image}: move it back, or export it "
+        "again from the same image."
     ]
 
 
@@ -263,6 +264,6 @@ def _of_resolution(row, image):
     if row.mpp is None or row.mpp <= COARSE:
         return []
     return [
-        f"{image} has {row.mpp:g} um per pixel, where a nucleus is a few pixels wide: use a scan of "
-        f"{COARSE} um or less, best {resolution.MPP}."
+        f"{image} has {row.mpp:g} um per pixel, where a nucleus is a few pixels wide: use a scan "
+        f"of {COARSE} um or less, best {resolution.MPP}."
     ]

@@ -58,8 +58,8 @@ def _shared(rows, progress):
     """Tissue on both sides of a split, and a word if not all pairs were searched."""
     pairs = [(one, two) for one, two in combinations(rows, 2) if one.split != two.split]
     problems = [
-        f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores would be too "
-        "high: remove one, or give both one split in samples.csv."
+        f"{one.name} ({one.split}) and {two.name} ({two.split}) {what}, so that scores would be "
+        "too high: remove one, or give both one split in samples.csv."
         for one, two, what in overlap.search(pairs, progress)
     ]
     if len(pairs) <= overlap.MOST_PAIRS:
@@ -80,9 +80,9 @@ def _sizes(rows):
         return []
     mpp = 0.25 * np.sqrt(AREA / area)
     return [
-        f"Nuclei have {area:.0f} pixels (median), and {AREA} in MoNuSeg, as if the images had about "
-        f"{mpp:.2f} um per pixel: if so, scale images and annotations to 0.25, and if not, say in "
-        "samples.csv which resolution (mpp) they have."
+        f"Nuclei have {area:.0f} pixels (median), and {AREA} in MoNuSeg, as if the images had "
+        f"about {mpp:.2f} um per pixel: if so, scale images and annotations to 0.25, and if not, "
+        "say in samples.csv which resolution (mpp) they have."
     ]
 
 
@@ -109,6 +109,6 @@ def _without_labels(rows):
     if not number:
         return []
     return [
-        f"{number} of {len(rows)} images have a mask only, which does not tell touching nuclei apart: "
-        "AJI and PQ are left out, and DISTANCE = True cannot be trained."
+        f"{number} of {len(rows)} images have a mask only, which does not tell touching nuclei "
+        "apart: AJI and PQ are left out, and DISTANCE = True cannot be trained."
     ]

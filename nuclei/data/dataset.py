@@ -91,7 +91,15 @@ def refuse_shared_patients(splits):
 
 
 def read_sample(
-    name, patient, organ, image, mask=None, labels=None, annotation=None, classes=None, say=tqdm.write
+    name,
+    patient,
+    organ,
+    image,
+    mask=None,
+    labels=None,
+    annotation=None,
+    classes=None,
+    say=tqdm.write,
 ):
     """Read one annotated image from its files.
 

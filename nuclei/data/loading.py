@@ -114,9 +114,7 @@ def _read(data, names):
     if list(names) != ["all"]:
         entries, sentences = splits.complete(entries)
     print(*sentences, sep="\n", end="\n" * bool(sentences))
-    chosen = {
-        name: [entry for entry in entries if name in (entry.split, "all")] for name in names
-    }
+    chosen = {name: [entry for entry in entries if name in (entry.split, "all")] for name in names}
     if missing := [name for name, some in chosen.items() if not some]:
         raise InputError(
             f"{data} has no {missing[0]} images: add a folder {missing[0]}/, or say in "
@@ -152,8 +150,8 @@ def _refuse_leaks(read):
     ]
     for one, two, what in overlap.search(pairs):
         raise InputError(
-            f"{one.entry.image} ({one.entry.split}) and {two.entry.image} ({two.entry.split}) {what}: "
-            "remove one, or give both one split in samples.csv."
+            f"{one.entry.image} ({one.entry.split}) and {two.entry.image} ({two.entry.split}) "
+            f"{what}: remove one, or give both one split in samples.csv."
         )
 
 

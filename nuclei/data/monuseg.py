@@ -8,7 +8,6 @@ Kumar et al., IEEE TMI 36(7), 2017 (training) and IEEE TMI 39(5), 2020 (challeng
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -141,8 +140,9 @@ def load(split, folder=None, extra=False):
     split : {"train", "val", "trainval", "test"}
         See `SPLITS`. Train on "train" and validate on "val": "trainval" holds both.
     folder : str or Path, optional
-        The data set, in any layout that `monuseg_files.index` reads; see `atomic.expand`. By default the folder from
-        `find`; if that is None, synthetic tissue is returned and a sentence printed.
+        The data set, in any layout that `monuseg_files.index` reads; see `atomic.expand`. By
+        default the folder from `find`; if that is None, synthetic tissue is returned and a sentence
+        printed.
     extra : bool
         Add to train and trainval the 7 images of the training archive beyond the canonical 30.
 

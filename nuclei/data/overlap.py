@@ -76,7 +76,8 @@ class Reduced:
 
     def likeness(self, other):
         """Highest correlation of a turned or mirrored signature with another, from -1 to 1."""
-        views = (np.rot90(x, turn) for x in (self.signature, self.signature[::-1]) for turn in range(4))
+        faces = self.signature, self.signature[::-1]
+        views = (np.rot90(face, turn) for face in faces for turn in range(4))
         return max(float((view * other.signature).sum()) for view in views)
 
     def shares(self, other):

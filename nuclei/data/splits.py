@@ -81,8 +81,8 @@ def misplaced(image, split, patient, reduced):
     if home is None or split not in NAMES or NAMES.index(split) >= NAMES.index(home):
         return None
     return (
-        f"{image} is of {shown}, a {home} patient of MoNuSeg, and is in {split} here: remove it, or "
-        f"move it to {home}."
+        f"{image} is of {shown}, a {home} patient of MoNuSeg, and is in {split} here: remove it, "
+        f"or move it to {home}."
     )
 
 
@@ -111,8 +111,8 @@ def _draw(entries, names, seed):
         )
     if len(entries) >= len(names):
         raise InputError(
-            f"There are {len(units)} patients, too few to draw {missing} images from: add images of "
-            "other patients, or name no patients to draw by image."
+            f"There are {len(units)} patients, too few to draw {missing} images from: add images "
+            "of other patients, or name no patients to draw by image."
         )
     return [part for entry in entries for part in _parts(entry, names)], (
         f"There are too few images to draw {missing} from, so the longer side of each is divided "

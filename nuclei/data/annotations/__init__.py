@@ -43,8 +43,8 @@ def read(path, shape, classes=None):
         return geojson.read(path, shape, classes)
     if not head.startswith((b"<", *UTF16)):
         raise InputError(
-            f"{path} is neither XML nor GeoJSON: export the outlines from QuPath, Aperio ImageScope "
-            "or ASAP."
+            f"{path} is neither XML nor GeoJSON: export the outlines from QuPath, Aperio "
+            "ImageScope or ASAP."
         )
     if classes is not None:
         raise InputError(f"{path} is XML, of which all nuclei are read: leave the classes out.")

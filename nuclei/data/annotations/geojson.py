@@ -249,8 +249,8 @@ def _of_classes(objects, classes, path):
     if objects and not chosen:
         found = sorted({item.name or "no class" for item in objects})
         raise InputError(
-            f"{path} has no outline of class {' or '.join(classes)}, only of {', '.join(found[:10])}: "
-            "choose among these."
+            f"{path} has no outline of class {' or '.join(classes)}, only of "
+            f"{', '.join(found[:10])}: choose among these."
         )
     return chosen
 

@@ -37,7 +37,8 @@ def parse(path):
         raise InputError(f"{path} defines entities, which is unsafe: remove its DTD.") from None
     except (ParseError, OSError, ValueError, LookupError) as error:
         raise InputError(
-            f"{path} is not a complete Aperio XML or ASAP XML file ({reason(error)}): get a fresh copy."
+            f"{path} is not a complete Aperio XML or ASAP XML file ({reason(error)}): get a fresh "
+            "copy."
         ) from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -182,7 +181,7 @@ def test_a_faster_precision_is_advised_by_what_the_cpu_has(
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="one device only under PyTorch")
 def test_two_devices_share_a_training_that_is_resumed(tmp_path):
     # In a process of its own: devices can be set up only before the first computation.
-    command = [sys.executable, Path(__file__).parent / "two_devices.py", tmp_path]
+    command = [sys.executable, ROOT / "tests" / "two_devices.py", tmp_path]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,11 +1,10 @@
-"""Trained models on disk: what is written comes back, and damage gets one sentence."""
+"""Trained models on disk: what is written comes back, and can be started from."""
 
 import errno
 import fcntl
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import h5py
@@ -13,55 +12,12 @@ import keras
 import numpy as np
 import pytest
 import reference
+from saved_models import CONFIG, HISTORY, METRICS, assert_equal_weights, refusal
 
-from nuclei import modelfiles, modelzoo, training
-from nuclei.data.dataset import Sample
+from nuclei import modelfiles, modelzoo
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
-from nuclei.networks.weights import load_weights
-from nuclei.training import record
 from nuclei.training.history import read_history
-from nuclei.training.record import provenance, training_record
-
-CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 1}}
-HISTORY = [{"epoch": 1, "val_dice": 0.5}, {"epoch": 2, "val_dice": 0.625}]
-METRICS = {"seed": 0, "test": {"mean": 0.75}}
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A compiled model with fixed weights, after one step, so that its optimizer has a state."""
-    model = modelzoo.build(CONFIG)
-    reference.fill(model)
-    model.compile(training.adamw(10), training.bce_dice_loss, run_eagerly=True)
-    model.train_on_batch(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)))
-    return model
-
-
-@pytest.fixture
-def folder(tmp_path, trained):
-    """The saved model."""
-    modelzoo.save(tmp_path / "small", trained, CONFIG, HISTORY, METRICS)
-    return tmp_path / "small"
-
-
-@pytest.fixture
-def weights(folder):
-    return folder / "small.weights.h5"
-
-
-def assert_equal_weights(one, other):
-    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def refusal(folder):
-    """The one sentence with which a model is refused."""
-    with pytest.raises(InputError) as error:
-        modelzoo.load(folder)
-    message = str(error.value)
-    assert "\n" not in message and message.count(". ") == 0 and message.endswith(".")
-    return message
 
 
 def test_a_folder_holds_all_that_was_saved(folder, trained):
@@ -216,88 +172,6 @@ def test_a_config_in_utf_8_with_a_mark_is_read(folder):
     assert modelzoo.read_config(folder)["note"] == "ü"
 
 
-def test_weights_of_another_kind_of_file_are_refused(tmp_path, trained):
-    path = tmp_path / "weights.keras"
-    path.write_bytes(b"PK")
-    with pytest.raises(InputError, match="weights.keras is no .weights.h5 or .h5 file: train"):
-        load_weights(trained, path, "train again.")
-
-
-def test_missing_weights_get_a_sentence(folder, weights):
-    weights.unlink()
-    assert f"{weights} is missing" in refusal(folder)
-
-
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_weights_that_are_cut_short_get_a_sentence(folder, weights, share):
-    weights.write_bytes(weights.read_bytes()[: int(share * weights.stat().st_size)])
-    assert f"{weights} is cut short" in refusal(folder)
-
-
-def test_weights_that_are_not_hdf5_get_a_sentence(folder, weights):
-    weights.write_text("<html>404 Not Found</html>" * 100)
-    assert f"{weights} is cut short, damaged or not HDF5" in refusal(folder)
-
-
-def test_weights_with_damage_inside_get_a_sentence(folder, weights):
-    whole = weights.read_bytes()
-    place = whole.index(b"SNOD")  # HDF5's signature of a list of names
-    weights.write_bytes(whole[:place] + b"????" + whole[place + 4 :])
-    assert str(weights) in refusal(folder)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda: unet(width=3, depth=1),
-        lambda: unet(width=2, depth=2),
-        lambda: keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)]),
-    ],
-    ids=["wider", "deeper", "no UNet"],
-)
-@pytest.mark.filterwarnings("error::UserWarning")  # no lines of Keras before the sentence
-def test_weights_of_another_network_get_a_sentence(folder, weights, other):
-    other().save_weights(weights)
-    assert f"{weights} does not fit this unet" in refusal(folder)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "[]", "null", '{"network": "unet"}', '{"network": "vnet", "arguments": {}}']
-    + ['{"network": ["unet"], "arguments": {}}', '{"network": "unet", "arguments": [2]}', "\x80"],
-)
-def test_a_broken_config_gets_a_sentence(folder, text):
-    (folder / "config.json").write_text(text, "latin-1")
-    assert f"{folder / 'config.json'} does not describe a known network (unet" in refusal(folder)
-
-
-@pytest.mark.parametrize("arguments", [{"widht": 2}, {"width": "2"}, {"width": 0}, {"depth": 1.5}])
-def test_arguments_that_build_nothing_get_a_sentence(folder, arguments):
-    config = {"network": "unet", "arguments": arguments}
-    (folder / "config.json").write_text(json.dumps(config))
-    assert str(arguments) in refusal(folder)
-
-
-def test_a_disk_that_fills_up_leaves_the_former_model(folder, trained, monkeypatch):
-    former = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def fill_up(path, content):
-        path.write_text("half of it")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", fill_up)
-    with pytest.raises(InputError, match="No space left on device"):
-        modelzoo.save(folder, trained, CONFIG, [{"epoch": 9}], {"seed": 9})
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == former
-
-
-def test_missing_metrics_get_a_sentence(folder):
-    for spoil in (lambda path: path.write_text("{"), lambda path: path.unlink()):
-        spoil(folder / "metrics.json")
-        with pytest.raises(InputError, match=r"metrics.json is missing or damaged"):
-            modelzoo.read_metrics(folder)
-
-
 def layers_of(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
@@ -329,51 +203,6 @@ def test_a_network_that_does_not_fit_cannot_be_started_from(folder, other):
         modelzoo.start_from(unet(**other), folder)
 
 
-def test_the_record_of_a_training_holds_what_the_card_needs(trained):
-    image = np.zeros((8, 8, 3), np.uint8)
-    train, val = (
-        [Sample(name, name, "synthetic", image, image[..., 0] > 0, None) for name in names]
-        for names in (("a", "b"), ("c",))
-    )
-    history = [{"epoch": 1, "seconds": 90.0}, {"epoch": 2, "seconds": 30.0}]
-    kept = training_record(
-        trained, history, train, val, {"test": {"x": 1}}, {"device": "CPU"}, seed=7
-    )
-    assert kept["train_patients"] == ["a", "b"] and kept["val_patients"] == ["c"]
-    assert (kept["minutes"], kept["seed"], kept["test"]) == (2.0, 7, {"x": 1})
-    assert kept["data"] == "synthetic tissue" and kept["hardware"] == {"device": "CPU"}
-    assert kept["parameters"] == trained.count_params() and "commit" in kept
-    json.dumps(kept)
-
-
-def test_provenance_names_code_and_software():
-    found = provenance()
-    assert found["versions"]["keras"] == keras.__version__
-    assert found["versions"]["numpy"] == np.__version__
-    assert set(found["versions"]) == {"python", "keras", keras.backend.backend(), "numpy"}
-    assert found["commit"] is None or len(found["commit"].removesuffix("+")) >= 12
-
-
-def test_a_commit_has_a_plus_where_code_differs_and_none_for_figures(tmp_path, monkeypatch):
-    def git(*arguments):
-        author = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", "-C", tmp_path, *author, *arguments], check=True)
-
-    monkeypatch.setattr(record, "ROOT", tmp_path)
-    assert provenance()["commit"] is None  # outside git
-    for folder in ("nuclei", "Graphs"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "file").write_text("before")
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "first")
-    (tmp_path / "Graphs" / "file").write_text("after")
-    assert len(provenance()["commit"].removesuffix("+")) == 12
-    assert not provenance()["commit"].endswith("+")
-    (tmp_path / "nuclei" / "file").write_text("after")
-    assert provenance()["commit"].endswith("+")
-
-
 def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp_path, trained):
     with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}}
     second = modelzoo.build(with_distance)
@@ -390,15 +219,3 @@ def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp
     np.testing.assert_allclose(both[..., 1], two[..., 1], atol=1e-6)
     alone = keras.ops.convert_to_numpy(modelzoo.ensemble(folders[:1])(image))
     np.testing.assert_allclose(alone, one, atol=1e-6)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_get_a_sentence(folder, trained, value):
-    values = trained.get_weights()
-    values[0] = np.full_like(values[0], value)
-    network = modelzoo.build(modelzoo.read_config(folder))
-    network.set_weights(values)
-    path = folder / f"{folder.name}.weights.h5"
-    network.save_weights(path)
-    with pytest.raises(InputError, match="NaN or infinite"):
-        modelzoo.load(folder)
