@@ -3,6 +3,7 @@
 import csv
 import json
 
+import awkward
 import numpy as np
 import pytest
 from skimage.measure import regionprops_table
@@ -14,13 +15,6 @@ from nuclei.prediction import measures, neighbours, outlines, shapes
 from nuclei.prediction.instances import separate
 
 MPP = 0.5
-AWKWARD = """
-1.22.33333.4
-..22.3...3.4
-55...3.6.3.4
-5.7..3...344
-555..33333.4
-"""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +37,7 @@ def specimen(request, tissue, scattered):
     if request.param in ("tissue", "scattered"):
         return {"tissue": tissue, "scattered": scattered}[request.param]
     if request.param == "awkward":
-        rows = AWKWARD.replace(".", "0").split()
-        labels = np.array([[int(letter) for letter in row] for row in rows], np.int32)
+        labels = awkward.LABELS
     else:
         labels = np.full((1, 1) if request.param == "one pixel" else (4, 5), 3, np.int32)
     image = np.random.default_rng(1).integers(0, 256, (*labels.shape, 3)).astype(np.uint8)

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import awkward
 import numpy as np
 import pytest
 from shapely.geometry import shape
@@ -127,21 +128,11 @@ def test_a_table_without_nuclei_has_its_heading(tmp_path):
     assert (tmp_path / "a.csv").read_text() == ",".join(measures.COLUMNS["basic"]) + "\n"
 
 
-AWKWARD = """
-1.22.33333.4
-..22.3...3.4
-55...3.6.3.4
-5.7..3...344
-555..33333.4
-"""
-
-
 @pytest.fixture(params=["tissue", "awkward", "gaps", "one pixel", "full"])
 def any_labels(request, tissue):
     """Touching at corners and at the border, rings around others, missing numbers, one pixel."""
     if request.param == "awkward":
-        rows = AWKWARD.replace(".", "0").split()
-        return np.array([[int(letter) for letter in row] for row in rows], np.int32)
+        return awkward.LABELS
     if request.param == "one pixel":
         return np.array([[3]], np.int32)
     if request.param == "full":
