@@ -3,7 +3,7 @@
 import csv
 import json
 
-import awkward
+import awkward_nuclei
 import numpy as np
 import pytest
 from skimage.measure import regionprops_table
@@ -37,7 +37,7 @@ def specimen(request, tissue, scattered):
     if request.param in ("tissue", "scattered"):
         return {"tissue": tissue, "scattered": scattered}[request.param]
     if request.param == "awkward":
-        labels = awkward.LABELS
+        labels = awkward_nuclei.LABELS
     else:
         labels = np.full((1, 1) if request.param == "one pixel" else (4, 5), 3, np.int32)
     image = np.random.default_rng(1).integers(0, 256, (*labels.shape, 3)).astype(np.uint8)

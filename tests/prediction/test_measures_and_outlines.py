@@ -3,7 +3,7 @@
 import csv
 import json
 
-import awkward
+import awkward_nuclei
 import numpy as np
 import pytest
 from shapely.geometry import shape
@@ -132,7 +132,7 @@ def test_a_table_without_nuclei_has_its_heading(tmp_path):
 def any_labels(request, tissue):
     """Touching at corners and at the border, rings around others, missing numbers, one pixel."""
     if request.param == "awkward":
-        return awkward.LABELS
+        return awkward_nuclei.LABELS
     if request.param == "one pixel":
         return np.array([[3]], np.int32)
     if request.param == "full":
