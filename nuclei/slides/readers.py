@@ -13,6 +13,9 @@ from ..images.decode import PLAIN
 from ..images.resolution import of_tiff
 from . import dicom, resolution
 
+WHITE = 255
+"""Value of pixels that were not scanned: glass."""
+
 LARGE = 48_000_000
 """Number of pixels above which any TIFF, PNG or JPEG is treated as a slide: to predict that many at
 once takes 3 GB."""
@@ -122,17 +125,24 @@ class _OpenSlideLevels:
     def read(self, level, top, left, height, width):
         corner = (round(n * self.downsamples[level]) for n in (left, top))
         corner = tuple(n + start for n, start in zip(corner, self.offset, strict=True))
+        region = np.asarray(self._region(corner, level, (width, height)))
+        image, opacity = region[..., :3], region[..., 3:]
+        if opacity.min() < 255:  # areas that were not scanned are transparent
+            image = image + (WHITE - opacity)  # colours are already multiplied by the opacity
+        return np.ascontiguousarray(image)
+
+    def _region(self, *where):
         try:
-            region = np.asarray(self._slide.read_region(corner, level, (width, height)))
+            return self._slide.read_region(*where)
+        except self._error:  # here or in another thread: then every call of the handle fails
+            self._open()
+        try:
+            with type(self._slide)(self.path) as alone:
+                return alone.read_region(*where)
         except self._error as error:
-            self._open()  # OpenSlide cannot use a handle after an error
             raise SlideError(
                 f"{self.path} is damaged ({reason(error)}): get a fresh copy."
             ) from None
-        image, opacity = region[..., :3], region[..., 3:]
-        if opacity.min() < 255:  # areas that were not scanned are transparent: make them white
-            image = image + (255 - opacity)  # colours are already multiplied by the opacity
-        return np.ascontiguousarray(image)
 
 
 class _PlainLevels:
@@ -180,7 +190,7 @@ class _TiffLevels:
             same = [one for one in self._file.series if tiff.count_pixels(one) == pixels]
             count = sum(map(_images, same))
             self._arrays = [
-                zarr.open_array(series.aszarr(level=level), mode="r")
+                zarr.open_array(series.aszarr(level=level, fillvalue=WHITE), mode="r")
                 for level in range(len(series.levels))
             ]
         except Exception as error:  # tifffile raises many kinds

@@ -73,12 +73,12 @@ class Slide:
         Returns
         -------
         ndarray of uint8, shape (height, width, 3)
-            RGB.
+            RGB. What was not scanned is white.
 
         Raises
         ------
         SlideError
-            If a tile of the file is damaged or missing.
+            If a tile of the file is damaged.
         """
         rows, columns = _within(top, height, self.shape[0]), _within(left, width, self.shape[1])
         image = self._read(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])

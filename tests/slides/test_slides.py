@@ -1,5 +1,7 @@
 """Slides: any part at any resolution, tissue told from glass, and what is wrong said in words."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tifffile
@@ -131,19 +133,54 @@ class TestBounds:
         assert readers._bounds(said, (150000, 100000)) == expected
 
 
-def test_a_damaged_tile_is_an_error_of_its_place(tmp_path, image):
-    for write, suffix in ((write_pyramid, "tif"), (aperio, "svs")):
-        path = write(tmp_path / f"a.{suffix}", image)
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            offset, length = page.dataoffsets[5], page.databytecounts[5]  # row 1, column 1
-        with open(path, "r+b") as file:
-            file.seek(offset)
-            file.write(b"\xff" * length)
-        slide = Slide(path)
+class TestParts:
+    """Tiles of 256 x 256 pixels; number 5 is in row 1, column 1 of an image of 4 columns."""
+
+    @pytest.mark.parametrize(("write", "suffix"), [(write_pyramid, "tif"), (aperio, "svs")])
+    def test_a_damaged_one_is_an_error_of_its_place(self, tmp_path, image, write, suffix):
+        slide = Slide(damaged(write(tmp_path / f"a.{suffix}", image)))
         with pytest.raises(SlideError, match="is damaged"):
             slide.read(300, 300, 100, 100)
         assert slide.read(0, 0, 200, 200).shape == (200, 200, 3)
+
+    @pytest.mark.parametrize(("write", "suffix"), [(write_pyramid, "tif"), (aperio, "svs")])
+    def test_it_is_no_error_of_what_other_threads_read(self, tmp_path, image, write, suffix):
+        slide = Slide(damaged(write(tmp_path / f"a.{suffix}", image)))
+
+        def is_damaged(corner):
+            try:
+                slide.read(*corner, 200, 200)
+            except SlideError:
+                return True
+            return False
+
+        corners = 20 * [(0, 0), (300, 300), (0, 560)]
+        with ThreadPoolExecutor(3) as threads:
+            found = set(zip(corners, threads.map(is_damaged, corners), strict=True))
+        assert found == {((0, 0), False), ((300, 300), True), ((0, 560), False)}
+
+    def test_one_that_was_not_scanned_is_white(self, tmp_path, image):
+        path = write_pyramid(tmp_path / "a.tif", image)
+        with tifffile.TiffFile(path) as file:
+            tags = [file.pages.first.tags[name] for name in ("TileOffsets", "TileByteCounts")]
+            sizes = [tag.valuebytecount // tag.count for tag in tags]
+        with open(path, "r+b") as file:
+            for tag, size in zip(tags, sizes, strict=True):
+                file.seek(tag.valueoffset + 5 * size)
+                file.write(bytes(size))
+        assert (Slide(path).read(256, 256, 256, 256) == 255).all()
+        np.testing.assert_array_equal(Slide(path).read(0, 0, 256, 256), image[:256, :256])
+
+
+def damaged(path):
+    """Overwrite tile number 5 of a slide."""
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        offset, length = page.dataoffsets[5], page.databytecounts[5]
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * length)
+    return path
 
 
 class TestTissue:
