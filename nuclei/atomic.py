@@ -136,7 +136,7 @@ def atomic_folder(folder):
         if time.time() - leftover.stat().st_mtime > 3600:
             shutil.rmtree(leftover, ignore_errors=True)
     stem = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    new, old = stem.with_suffix(".new"), stem.with_suffix(".old")
+    new, old = (stem.with_name(stem.name + suffix) for suffix in (".new", ".old"))
     try:
         with explain_write_errors(folder):
             new.mkdir(parents=True)

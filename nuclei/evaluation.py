@@ -157,8 +157,9 @@ def table(report):
     Returns
     -------
     str
-        One row each for the mean over images, its interval, the pooled pixels, the patches and
-        each organ. Columns are aligned, so that the table is also readable as plain text.
+        One row each for the mean over images, its interval, the pooled pixels, the patches, if they
+        were scored, and each organ. Columns are aligned, so that the table is also readable as
+        plain text.
     """
     mean = report["mean"]
     columns = [score for score in COLUMNS if score in mean]
@@ -172,9 +173,11 @@ def table(report):
         row(f"Mean of {images}", {s: mean[s]["mean"] for s in columns}),
         ["95% interval", *("{low:.3f} to {high:.3f}".format(**mean[s]) for s in columns)],
         row("Pooled pixels", report["pooled"]),
-        row(f"{counted(report['patches']['count'], 'patch', 'es')}, pooled", report["patches"]),
-        *(row(f"{organ} ({one['images']})", one) for organ, one in report["organs"].items()),
     ]
+    if patches := report.get("patches"):
+        rows.append(row(f"{counted(patches['count'], 'patch', 'es')}, pooled", patches))
+    for organ, one in report["organs"].items():
+        rows.append(row(f"{organ} ({one['images']})", one))
     return _aligned(rows)
 
 

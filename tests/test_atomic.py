@@ -98,6 +98,14 @@ class TestAtomicWrite:
         assert expand("~nobody-of-this-name/a") == expand(Path("~nobody-of-this-name/a"))
 
 
+def test_folders_whose_names_differ_after_a_dot_are_written_at_once(tmp_path):
+    with atomic_folder(tmp_path / "data.train") as one, atomic_folder(tmp_path / "data.val") as two:
+        (one / "a.txt").touch()
+        (two / "b.txt").touch()
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.txt"))
+    assert found == ["data.train/a.txt", "data.val/b.txt"]
+
+
 CAUSES = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",

@@ -138,7 +138,7 @@ def read_sample(
     shape = pixels.shape[:2]
     nuclei = None
     if labels:
-        nuclei = _checked(read_labels(labels), labels, shape)
+        nuclei = _numbered(_checked(read_labels(labels), labels, shape))
     elif annotation:
         nuclei = annotations.read(annotation, shape, classes)
     inside = _checked(read_mask(mask), mask, shape) if mask else nuclei > 0
@@ -174,7 +174,7 @@ def scale(sample, factor):
     nearest = np.ix_(rows, columns)
     labels = sample.labels
     if labels is not None:
-        labels = relabel_sequential(labels[nearest])[0].astype(np.int32)
+        labels = _numbered(labels[nearest])
     return replace(sample, image=np.asarray(image), mask=sample.mask[nearest], labels=labels)
 
 
@@ -200,7 +200,7 @@ def crop(sample, start, stop):
     image, mask = (np.ascontiguousarray(x[*window]) for x in (sample.image, sample.mask))
     labels = sample.labels
     if labels is not None:
-        labels = relabel_sequential(labels[*window])[0].astype(np.int32)
+        labels = _numbered(labels[*window])
     return replace(sample, image=image, mask=mask, labels=labels)
 
 
@@ -212,6 +212,11 @@ def _checked(found, path, shape):
             f"{shape[0]} x {shape[1]}: use the mask of this image."
         )
     return found
+
+
+def _numbered(labels):
+    """The same nuclei, numbered from 1 without gaps."""
+    return relabel_sequential(labels)[0].astype(np.int32)
 
 
 def _is_lighter(inside, pixels):

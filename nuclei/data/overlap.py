@@ -1,4 +1,8 @@
-"""Find tissue that is in two images: the same image, also turned or mirrored, or a part of it."""
+"""Find tissue that is in two images: the same image, also turned or mirrored, or a part of it.
+
+Only details count, with the same contrast everywhere. Otherwise the border between tissue and glass
+would make all images alike that have one in the same place, as those of a tissue microarray do.
+"""
 
 from functools import lru_cache
 from itertools import product
@@ -10,20 +14,30 @@ from tqdm import tqdm
 SIDE = 16
 """Pixels on each side of a signature."""
 
+SMALL = 64
+"""Pixels on each side of the copy whose details are compared."""
+
 SAME = 0.9
-"""Least correlation of the signatures of one image, saved twice. It is above 0.99 after JPEG; that
-of two images of MoNuSeg is at most 0.31 (experiments/check_limits.py)."""
+"""Least correlation of an image and its copy, of signatures and of details. After JPEG both are
+above 0.99. Signatures of two images of MoNuSeg reach 0.31, and 0.99 if the same glass covers both;
+details then 0.62 (experiments/check_limits.py)."""
 
 PATCH = 256
 """Side of the patches that are looked for in other images, in pixels; of small images less."""
 
-SHARED = 0.75
-"""Least correlation of a patch with the image that it is from, both reduced. In MoNuSeg it is 0.80
-and more after JPEG of quality 50, and 0.60 and less in other images."""
+SHARED = 0.5
+"""Least correlation of the details of a patch with the image that it is from, both reduced. In
+MoNuSeg it is 0.70 and more after JPEG of quality 50, and 0.36 and less in other images, with glass
+or without."""
 
-PLAIN = 5
-"""Patches whose greys, of 255, vary less than this are of glass, and say nothing."""
+PLAIN = 0.3
+"""Patches whose details have a smaller median, of 1, are half of glass, and say nothing."""
 
+NOISE = 5
+"""Greys, of 255, by which glass varies."""
+
+FINE = 3
+"""Standard deviation, in pixels, of the blur that takes away what is no detail."""
 
 MOST_PAIRS = 20_000
 """Up to so many pairs of images are searched for shared parts; 560 pairs take three seconds."""
@@ -65,20 +79,21 @@ class Reduced:
     def __init__(self, image):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self.half = _reduce(grey, 2)
-        small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-        small -= small.mean()
-        self.signature = small / max(np.linalg.norm(small), 1e-6)
-        self.at = lru_cache(lambda factor: _reduce(self.half, factor // 2))
+        self.signature = _unit(_square(grey, SIDE).astype(np.float32))
+        self.details = lru_cache(lambda factor: _details(_reduce(self.half, factor // 2)))
+        self.small = lru_cache(lambda: _unit(_details(_square(self.half, SMALL))))
 
     def is_same(self, other):
         """Whether it is another image or a turned or mirrored copy of it."""
-        return self.likeness(other) >= SAME
+        return self.likeness(other) >= SAME and self.likeness_of_details(other) >= SAME
 
     def likeness(self, other):
         """Highest correlation of a turned or mirrored signature with another, from -1 to 1."""
-        faces = self.signature, self.signature[::-1]
-        views = (np.rot90(face, turn) for face in faces for turn in range(4))
-        return max(float((view * other.signature).sum()) for view in views)
+        return _likeness(self.signature, other.signature)
+
+    def likeness_of_details(self, other):
+        """Highest correlation of turned or mirrored details with those of another, from -1 to 1."""
+        return _likeness(self.small(), other.small())
 
     def shares(self, other):
         """Whether a part of the smaller image is found in the other, at the same scale."""
@@ -89,8 +104,8 @@ class Reduced:
         smaller, larger = sorted((self, other), key=lambda one: one.half.size)
         side = 2 * min(smaller.half.shape)
         factor = 8 if side >= PATCH else 4 if side >= PATCH // 2 else 2
-        image = larger.at(factor)
-        for patch in _patches(smaller.at(factor), min(PATCH // factor, *image.shape)):
+        image = larger.details(factor)
+        for patch in _patches(smaller.details(factor), min(PATCH // factor, *image.shape)):
             yield float(cv2.matchTemplate(image, patch, cv2.TM_CCOEFF_NORMED).max())
 
 
@@ -101,11 +116,34 @@ def _reduce(grey, factor):
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _patches(grey, side):
+def _square(grey, side):
+    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _unit(values):
+    """The values less their mean, divided by their length, so that a product is a correlation."""
+    values = values - values.mean()
+    return values / max(np.linalg.norm(values), 1e-6)
+
+
+def _likeness(values, others):
+    """Highest correlation of a turned or mirrored square with another."""
+    views = (np.rot90(face, turn) for face in (values, values[::-1]) for turn in range(4))
+    return max(float((view * others).sum()) for view in views)
+
+
+def _details(grey):
+    """What is finer than `FINE`, divided by its strength nearby: about 1, and near 0 in glass."""
+    fine = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), FINE)
+    strength = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), FINE))
+    return fine / (strength + NOISE)
+
+
+def _patches(details, side):
     """Patches at the corners, the middle of the sides and the middle, unless they are plain."""
-    side = min(side, *grey.shape)
-    places = [sorted({0, (length - side) // 2, length - side}) for length in grey.shape]
+    side = min(side, *details.shape)
+    places = [sorted({0, (length - side) // 2, length - side}) for length in details.shape]
     for top, left in product(*places):
-        patch = grey[top : top + side, left : left + side]
-        if patch.std() >= PLAIN:
+        patch = details[top : top + side, left : left + side]
+        if np.median(np.abs(patch)) >= PLAIN:
             yield patch

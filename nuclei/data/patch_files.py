@@ -23,9 +23,11 @@ PNG_OPTIONS = (
 FOLDERS = ("TissueImages", "GroundTruth", "Labels")
 """Subfolders for RGB, masks (0 and 255) and labels (16 bits, only if every image has them)."""
 
-
 KINDS = ("images", "masks", "labels")
 """What those folders hold, in `Patches`."""
+
+MOST_LABELS = 65_535
+"""Nuclei that a PNG of 16 bits can number."""
 
 LARGEST = 10_000
 """Longest side of a patch in pixels; a file that says more is damaged."""
@@ -226,6 +228,11 @@ def _list(folder):
 def _pixels(sample, kind):
     """Pixels of a sample for one of `FOLDERS`; masks are 0 and 255, which any viewer shows."""
     if kind == "Labels":
+        if sample.labels.max(initial=0) > MOST_LABELS:
+            raise InputError(
+                f"{sample.name} has more than {MOST_LABELS} nuclei, too many for a PNG of 16 bits: "
+                "cut the image into parts."
+            )
         return sample.labels.astype(np.uint16)
     return sample.image if kind == "TissueImages" else sample.mask * np.uint8(255)
 

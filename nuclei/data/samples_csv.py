@@ -36,21 +36,19 @@ def apply(path, entries, splits):
     InputError
         If the file cannot be read, or its columns are not those of `COLUMNS`.
     """
-    names = {}
-    for place, entry in enumerate(entries):
-        names |= {key: place for key in (entry.image.name, entry.image.stem, entry.name)}
+    named = _places(entries)
     entries, problems, seen = list(entries), [], set()
-    rows = list(enumerate(_rows(path), start=2))
-    for number, row in sorted(rows, key=lambda one: one[1].get("name") == ALL):
+    for number, row in sorted(_rows(path), key=lambda one: one[1]["name"] == ALL):
         here, name = f"{path}, line {number}", row["name"]
-        if name == ALL:
-            places = range(len(entries))
-        elif name in names:
-            places = [names[name]]
-        else:
+        places = range(len(entries)) if name == ALL else named.get(name, [])
+        if not places:
             problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
             continue
-        if (key := names.get(name, ALL)) in seen:
+        if name != ALL and len(places) > 1:
+            names = " or ".join(entries[place].name for place in places)
+            problems.append(f"{here}: {name!r} is the name of several images: write {names}.")
+            continue
+        if (key := (name == ALL, *places)) in seen:
             problems.append(f"{here}: {name} is there twice: keep one line.")
         seen.add(key)
         try:
@@ -61,7 +59,17 @@ def apply(path, entries, splits):
     return entries, problems
 
 
+def _places(entries):
+    """For each name the places of the entries that it may mean; names of entries come first."""
+    places = {}
+    for place, entry in enumerate(entries):
+        for name in {entry.image.name, entry.image.stem}:
+            places.setdefault(name, []).append(place)
+    return places | {entry.name: [place] for place, entry in enumerate(entries)}
+
+
 def _rows(path):
+    """Each line as its number in the file and its cells by column."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -83,7 +91,7 @@ def _rows(path):
             raise InputError(
                 f"{path}, line {reader.line_num}, has more cells than columns: correct the line."
             )
-        yield {column: (value or "").strip() for column, value in row.items()}
+        yield reader.line_num, {column: (value or "").strip() for column, value in row.items()}
 
 
 def _with(entry, row, splits):

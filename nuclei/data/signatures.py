@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .overlap import SIDE, Reduced
+from .overlap import SAME, SIDE, Reduced
 
 FILE = Path(__file__).with_name("monuseg_signatures.csv")
 """For each image its name, and `overlap.Reduced.signature` in steps of 1/100, in hexadecimal."""
@@ -43,11 +43,11 @@ def identify(reduced):
     str or None
         Its name in MoNuSeg, as "TCGA-18-5592-01Z-00-DX1".
     """
-    return next((name for name, known in _known() if reduced.is_same(known)), None)
+    return next((name for name, known in _known() if reduced.likeness(known) >= SAME), None)
 
 
 class _Known:
-    """A signature alone, for `Reduced.is_same`."""
+    """A signature alone, for `Reduced.likeness`."""
 
     def __init__(self, text):
         values = np.frombuffer(bytes.fromhex(text), np.int8).astype(np.float32).reshape(SIDE, SIDE)

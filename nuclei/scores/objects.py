@@ -64,7 +64,7 @@ class Overlaps:
         self.predicted_areas, prediction = _areas(prediction)
         self.true_areas, truth = _areas(truth)
         both = (prediction > 0) & (truth > 0)
-        codes = truth[both].astype(np.int64) * (len(self.predicted_areas) + 1) + prediction[both]
+        codes = truth[both] * (len(self.predicted_areas) + 1) + prediction[both]
         codes, self.common = np.unique(codes, return_counts=True)
         self.true, self.predicted = np.divmod(codes, len(self.predicted_areas) + 1)
         self.true -= 1
@@ -171,4 +171,5 @@ def _areas(labels):
         kind = f"{labels.dtype} from {labels.min(initial=0)}"
         raise ValueError(f"A label image has whole numbers from 0 up, not {kind}.")
     renumbered, _, _ = relabel_sequential(labels)
+    renumbered = renumbered.astype(np.int64)
     return np.bincount(renumbered.ravel(), minlength=1)[1:], renumbered

@@ -1,6 +1,7 @@
 """`check` finds what is wrong with a data set, says it in a sentence, and leaves the rest alone."""
 
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -74,6 +75,19 @@ def test_copies_and_parts_are_known_again(tissue):
         assert not one.is_same(Reduced(other)) and not one.shares(Reduced(other))
     glass = Reduced(np.full((200, 200, 3), 240, np.uint8))
     assert not glass.is_same(glass) and not glass.shares(Reduced(image))
+
+
+def test_cores_of_a_tissue_microarray_are_not_alike():
+    """Discs of tissue in glass, which have the same outline."""
+    y, x = np.mgrid[-1:1:500j, -1:1:500j]
+    disc = np.hypot(y, x)[..., None] < 0.8
+    images = [np.where(disc, synthetic.tissue(seed, (500, 500))[0], 241) for seed in range(6)]
+    cores = [Reduced(image.astype(np.uint8)) for image in images]
+    for one, two in combinations(cores, 2):
+        assert one.likeness(two) > 0.8 and not one.is_same(two) and not one.shares(two)
+    turned = Reduced(np.rot90(images[0]).astype(np.uint8))
+    part = Reduced(images[0][100:380, 120:400].astype(np.uint8))
+    assert cores[0].is_same(turned) and cores[0].shares(part)
 
 
 def test_a_good_folder_passes(tmp_path, tissue, capsys):

@@ -87,6 +87,16 @@ def test_one_name_in_two_splits_gets_the_name_of_the_split(tmp_path):
     assert [entry.name for entry in found.entries] == ["test_1", "train_1"]
 
 
+def test_a_name_that_two_images_have_says_nothing(tmp_path):
+    for split in ("train", "test"):
+        make(tmp_path, {f"{split}/images/1.png": "image", f"{split}/masks/1.png": "mask"})
+    (tmp_path / "samples.csv").write_text("name,patient\n\n1.png,Miller\ntrain_1,Smith\n")
+    found = folder.index(tmp_path)
+    (problem,) = found.problems
+    assert "line 3: '1.png' is the name of several images: write test_1 or train_1." in problem
+    assert [entry.patient for entry in found.entries] == [None, "Smith"]
+
+
 def test_label_images_in_a_folder_of_masks_are_labels(tmp_path):
     make(tmp_path, {"images/a.png": "image", "masks/a.png": "labels"})
     (sample,) = loading.load(tmp_path, "all")

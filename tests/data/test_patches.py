@@ -148,6 +148,15 @@ def test_labels_are_kept_where_every_image_has_them(tmp_path):
     assert not (tmp_path / "one" / "Labels").exists()
 
 
+def test_more_nuclei_than_a_png_can_number_are_refused(tmp_path):
+    labels = np.arange(66_000, dtype=np.int32).reshape(264, 250)
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    many = Sample("A", "A", "", image, labels > 0, labels)
+    with pytest.raises(InputError, match="A has more than 65535 nuclei.*cut the image into parts"):
+        patch_files.write([many], tmp_path / "many", progress=False)
+    assert not any(tmp_path.iterdir())
+
+
 def test_patches_come_by_image_and_number(tmp_path):
     patch_files.write([sample("B", (1000, 300)), sample("A-2")], tmp_path / "a", progress=False)
     names = [f"A-2-PCH{index}" for index in range(4)] + [f"B-PCH{index}" for index in range(12)]

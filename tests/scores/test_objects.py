@@ -74,7 +74,7 @@ def test_the_numbers_of_the_labels_do_not_matter():
     scores = object_scores(prediction, truth)
     assert 0.1 < scores.aji < 0.9 and scores.aji != scores.aji_shared
     expected = pytest.approx(astuple(scores))  # sums in another order
-    for dtype in np.uint16, np.int64:
+    for dtype in np.uint16, np.int64, np.uint64:
         numbers = rng.permutation(np.arange(1, 5000))[: 1 + prediction.max()].astype(dtype)
         renumbered = np.where(prediction > 0, numbers[prediction], 0)
         assert astuple(object_scores(renumbered, truth)) == expected
