@@ -87,7 +87,13 @@ def test_patches_can_be_left_out(report, samples):
     assert short.keys() == report.keys() - {"patches"}
     assert (short["mean"], short["pooled"]) == (report["mean"], report["pooled"])
     rows = [line.split("|")[1].strip() for line in evaluation.table(short).splitlines()]
-    assert rows[2:] == ["Mean of 3 images", "95% interval", "Pooled pixels", "brain (1)", "lung (2)"]
+    assert rows[2:] == [
+        "Mean of 3 images",
+        "95% interval",
+        "Pooled pixels",
+        "brain (1)",
+        "lung (2)",
+    ]
 
 
 def test_threshold_is_where_nuclei_begin(samples):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,10 +104,6 @@ def change_model(tmp_path, red):
     red.weights = "1"
 
 
-def remove_mask(tmp_path, red):
-    (tmp_path / "out" / "a1_mask.png").unlink()
-
-
 def remove_table(tmp_path, red):
     (tmp_path / "out" / "a1.csv").unlink()
 
@@ -118,10 +115,6 @@ def replace_table(tmp_path, red):
 def cut_mask(tmp_path, red):
     path = tmp_path / "out" / "a1_mask.png"
     path.write_bytes(path.read_bytes()[:-30])
-
-
-def foreign_mask(tmp_path, red):
-    Image.new("L", (60, 60)).save(tmp_path / "out" / "a1_mask.png")
 
 
 def nothing(tmp_path, red):
@@ -137,8 +130,8 @@ CHANGES = [
     (nothing, ("--augment",), "done"),
     (nothing, ("--measures", "all"), "done"),
     (nothing, ("--overlay",), "done"),
-    *((change, (), "done") for change in (change_image, change_model, remove_mask, remove_table)),
-    *((change, (), "done") for change in (replace_table, cut_mask, foreign_mask)),
+    *((change, (), "done") for change in (change_image, change_model, remove_table)),
+    *((change, (), "done") for change in (replace_table, cut_mask)),
 ]
 
 
@@ -150,6 +143,22 @@ def test_what_has_changed_is_done_again(red, tmp_path, change, options, state):
     assert code == 1 and found["a1.png"]["state"] == state
     assert run("--resume", *options)[1]["a1.png"]["state"] == "skipped"
     assert run()[1]["a1.png"]["state"] == "done"  # without --resume all is done again
+
+
+@pytest.mark.parametrize("name", ["a1_mask.png", "a1.geojson", "a1.csv", "a1_labels.tif"])
+def test_what_no_run_has_written_is_kept(red, tmp_path, name, capsys):
+    """A mask or outlines drawn by hand, in the folder for results."""
+    other = tmp_path / "out" / name
+    other.parent.mkdir()
+    Image.new("L", (60, 60), 255).save(other, format="PNG")
+    before = other.read_bytes()
+    code, found = run()
+    assert code == 1 and [one["state"] for one in found.values()] == ["refused", "refused"]
+    assert f"would replace {Path('out') / name}, which no earlier run" in found["a1.png"]["reason"]
+    assert found["a1.png"]["reason"] in capsys.readouterr().err
+    assert other.read_bytes() == before and list(other.parent.glob("a1*")) == [other]
+    other.unlink()
+    assert run()[1]["a1.png"]["state"] == run()[1]["a1.png"]["state"] == "done"
 
 
 def test_fewer_results_than_there_are_count_as_done(red):

@@ -38,6 +38,9 @@ def run(options):
     for path in (options.json, options.csv, options.figure):
         if path and path.is_dir():  # check before minutes of work
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
+    written = [path.resolve() for path in (options.json, options.csv, options.figure) if path]
+    if len(set(written)) < len(written):
+        raise InputError(f"{written[-1]} cannot hold two results: choose a file for each.")
     from .. import evaluation
     from ..data import alterations, loading, seen
     from ..prediction import engines

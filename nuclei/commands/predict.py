@@ -72,10 +72,8 @@ def run(options):
     from ..slides.files import find
     from ..slides.readers import is_slide
 
-    if options.json and options.json.is_dir():  # check before minutes of work
-        raise InputError(f"{options.json} is a folder: choose a file in it for the report.")
     paths = find(options.image)
-    _check_outputs(paths, options.out)
+    _check_outputs(paths, options.out, options.json)
     slides = [path for path in paths if is_slide(path)]
     if options.anndata:
         check_installed()
@@ -174,6 +172,11 @@ def _predict_images(options, images, batch):
         made_from = {**record, "image": results.digest(path)}
         if options.resume and results.are_written(outputs, made_from):
             batch.outcomes[path].end(SKIPPED, outputs)
+        elif other := results.foreign(outputs):
+            reason = f"A result of {path} would replace {other}, which no earlier run is known to "
+            reason += "have written: move it away, or choose another folder for --out."
+            print(reason, file=sys.stderr)
+            batch.outcomes[path].end(REFUSED, reason=reason)
         else:
             todo[path] = outputs, made_from
     engine = engines.load(options.model, name) if todo else None
@@ -221,9 +224,16 @@ def _settings(options, path):
     return {"image": path.name, **{name: getattr(options, name) for name in names}}
 
 
-def _check_outputs(images, out):
+def _check_outputs(images, out, report):
     """Raise an InputError if a result would overwrite a file, or `out` cannot be written to."""
     stems, inputs = {}, {path.resolve() for path in images}
+    if report:
+        if report.is_dir():
+            raise InputError(f"{report} is a folder: choose a file in it for the report.")
+        if report.resolve() in inputs | {(out / f"{path.stem}.json").resolve() for path in images}:
+            raise InputError(
+                f"{report} is an image or the report of a slide: choose another name for --json."
+            )
     for path in images:
         other = stems.setdefault(path.stem.lower(), path)  # some file systems ignore case
         if other is not path:

@@ -28,6 +28,28 @@ def paths(out, stem, *, probability=False, overlay=False, instances=False, annda
     return [expand(out) / f"{stem}{ending}" for ending in endings]
 
 
+def foreign(files):
+    """Find a file that `write` would replace, although no earlier run has written it.
+
+    Parameters
+    ----------
+    files : list of Path
+        From `paths`.
+
+    Returns
+    -------
+    Path or None
+        None if none of them is there, or if the mask has a record: then they are earlier results.
+    """
+    try:
+        with Image.open(files[-1]) as image:
+            if RECORD in image.info:
+                return None
+    except Exception:  # there is no mask, or it is damaged
+        pass
+    return next((path for path in files if path.exists()), None)
+
+
 def are_written(files, record):
     """Return whether files are as `write` wrote them, from the same image in the same way.
 
@@ -102,7 +124,7 @@ def write(
         If given, `<stem>.h5ad` is written too, see `h5ad.write`; it needs `instances`.
     record : dict, optional
         What the nuclei were found in and how, JSON-serialisable: the mask keeps it for
-        `are_written`.
+        `are_written` and `foreign`.
 
     Raises
     ------
@@ -122,23 +144,23 @@ def write(
 
         nuclei = found.labels if instances else found.mask
         write_png(f"{stem}_overlay.png", outline(found.image, nuclei))
-    if record is not None:
-        record = {**record, "files": {path.name: digest(path) for path in others}}
+    record = {**(record or {}), "files": {path.name: digest(path) for path in others}}
     # The mask is written last: if it exists, the other files of the image do too.
-    text = None if record is None else {RECORD: json.dumps(record)}
-    write_png(mask, found.mask.astype(np.uint8) * 255, text)
+    write_png(mask, found.mask.astype(np.uint8) * 255, {RECORD: json.dumps(record)})
 
 
 def _write_nuclei(found, stem, choice, settings):
-    """Write the labels, outlines and measures."""
+    """Write the labels, outlines and measures; they are renamed together, for runs that end."""
     rows = measures.measure(found.labels, found.image, found.mpp, choice, found.scores)
     kind = "uint16" if found.labels.max() < 2**16 else "uint32"
-    with atomic_write(f"{stem}_labels.tif") as temporary:
-        tifffile.imwrite(temporary, found.labels.astype(kind), compression="zlib")
-    with atomic_write(f"{stem}.geojson") as temporary:
-        temporary.write_text(outlines.geojson(found.labels, rows), encoding="utf-8")
-    with atomic_write(f"{stem}.csv") as temporary:
-        measures.write_table(temporary, rows, choice)
+    with (
+        atomic_write(f"{stem}_labels.tif") as labels,
+        atomic_write(f"{stem}.geojson") as objects,
+        atomic_write(f"{stem}.csv") as table,
+    ):
+        tifffile.imwrite(labels, found.labels.astype(kind), compression="zlib")
+        objects.write_text(outlines.geojson(found.labels, rows), encoding="utf-8")
+        measures.write_table(table, rows, choice)
     if settings is not None:
         columns = {name: [row[name] for row in rows] for name in measures.COLUMNS[choice]}
         h5ad.write(f"{stem}.h5ad", columns, {**settings, "mpp": found.mpp})

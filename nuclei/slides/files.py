@@ -1,5 +1,7 @@
 """Find the images and slides that a command names."""
 
+import os
+
 from ..errors import InputError
 from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images
 from .dicom import one_per_slide
@@ -18,17 +20,18 @@ def find(paths):
     Returns
     -------
     list of Path
-        The images and slides, in the order of `paths`. A DICOM slide is in it once.
+        The images and slides, each once, in the order of `paths`. A DICOM slide is one of them.
 
     Raises
     ------
     InputError
         If a folder contains no image and no slide.
     """
-    found = []
+    found = {}
     for path in paths:
-        found.extend(_inside(path) if path.is_dir() else [path])
-    return one_per_slide(found)
+        for one in _inside(path) if path.is_dir() else [path]:
+            found.setdefault(os.path.abspath(one), one)
+    return one_per_slide(found.values())
 
 
 def _inside(folder):

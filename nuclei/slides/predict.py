@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import modelfiles
 from ..atomic import atomic_write, expand, explain_write_errors, locked
+from ..errors import SlideError
 from ..prediction import engines
 from ..prediction.confidence import MIN_SCORE
 from . import dask_cluster, export, ome_zarr
@@ -80,43 +81,40 @@ def predict(
     ------
     InputError
         If the slide or the model cannot be read, a result cannot be written, another run is
-        writing the same files, or the files come from a run with other settings.
+        writing the same files, or files in the way come from a run with other settings or from
+        none.
     """
     slide, out = expand(slide).resolve(), expand(out).resolve()
     stem = out / slide.stem
     opened = Slide(slide, mpp)
     engine = engines.choose(model, engine)
-    model, weights = modelfiles.identity(model), engines.fingerprint(model, engine)
-    settings = {
+    chosen = {
         "slide": str(slide),
-        "bytes": slide.stat().st_size,
-        "content": content(slide),
-        "mpp": opened.mpp,
-        "shape": list(opened.shape),
-        "model": model,
-        "weights": weights,
+        "model": modelfiles.identity(model),
+        "weights": engines.fingerprint(model, engine),
         "engine": engine,
         "threshold": threshold,
         "min_score": min_score,
         "augment": augment,
         "measures": measures,
     }
+    settings = {
+        **chosen,
+        "bytes": slide.stat().st_size,
+        "content": content(slide),
+        "mpp": opened.mpp,
+        "shape": list(opened.shape),
+    }
     with locked(_beside(stem, ".lock"), f"predicting {slide.name} into {out}"):
+        _refuse_foreign(stem)
         if report := _finished(stem, settings, opened):
             return report
         work, store = _beside(stem, ".work"), _beside(stem, ".zarr")
         job = Job(
-            slide=str(slide),
+            **chosen,
             mpp=mpp,
             modified=slide.stat().st_mtime_ns,
             grid=TileGrid(opened.shape),
-            model=model,
-            weights=weights,
-            engine=engine,
-            threshold=threshold,
-            min_score=min_score,
-            augment=augment,
-            measures=measures,
             zarr=str(store),
             work=str(work),
         )
@@ -151,6 +149,18 @@ def _run(job, slide, settings, stem, workers, scheduler):
     if not problems:
         shutil.rmtree(job.work, ignore_errors=True)
     return report
+
+
+def _refuse_foreign(stem):
+    """Raise a SlideError if results would replace files that no run is known to have written."""
+    if _beside(stem, ".json").exists() or (_beside(stem, ".work") / "settings.json").exists():
+        return
+    for kind in (".zarr", ".geojson", ".parquet", ".h5ad"):
+        if (other := _beside(stem, kind)).exists():
+            raise SlideError(
+                f"{other} would be replaced, but no earlier run is known to have written it: move "
+                "it away, or choose another folder for --out."
+            )
 
 
 def _work(client, job, todo, write):
@@ -197,12 +207,13 @@ def _begin(job, slide, settings):
         shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
         shutil.rmtree(job.work, ignore_errors=True)
         (Path(job.work) / "nuclei").mkdir(parents=True)
+        # First of all: it says that what comes next is of this run.
+        with atomic_write(begun) as temporary:
+            temporary.write_text(json.dumps(settings), encoding="utf-8")
         name = Path(job.slide).stem
         finest = slide.mpp / slide.scale
         corner = tuple(n * finest for n in slide.offset[::-1])
         ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name, corner)
-    with atomic_write(begun) as temporary:
-        temporary.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _fill_pyramids(client, job, todo):
@@ -234,6 +245,7 @@ def _finished(stem, settings, slide):
             path.unlink()
         shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)
         return None
+    shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)  # a run may have ended before
     return report
 
 

@@ -186,6 +186,21 @@ def test_what_cannot_end_well_is_refused_before_it_begins(
     assert before == {path: path.is_file() and path.read_bytes() for path in here.rglob("*")}
 
 
+@pytest.mark.parametrize("report", ["a/x.png", "out/x.json", "a"])
+def test_the_report_replaces_no_image_and_no_result(here, pixels, capsys, report):
+    save(here / "a/x.png", pixels)
+    before = (here / "a/x.png").read_bytes()
+    code, output, errors = predict(capsys, "a", "--json", report)
+    assert (code, output) == (1, "") and errors.startswith(report) and errors.count("\n") == 1
+    assert (here / "a/x.png").read_bytes() == before and not (here / "out").exists()
+
+
+def test_an_image_that_is_named_twice_is_predicted_once(here, pixels, capsys):
+    save(here / "a/x.png", pixels)
+    code, output, _ = predict(capsys, "a", "a/../a/x.png", "a/x.png")
+    assert code == 0 and "1 of 1 masks written to out." in output
+
+
 @pytest.mark.parametrize("command", ["predict none x.png --out out", "evaluate none --data ."])
 def test_an_unknown_model_leaves_nothing_behind(here, canonical, pixels, capsys, command):
     save(here / "x.png", pixels)

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 import zarr
+from sentences import is_one_sentence
 from slide_files import replaced
 from slide_results import assert_same, results
 
 from nuclei.atomic import locked
-from nuclei.errors import InputError
+from nuclei.errors import InputError, SlideError
 from nuclei.slides import dask_cluster, ome_zarr
 from nuclei.slides import predict as predict_slide
 
@@ -25,6 +26,23 @@ class TestTrouble:
         report = predict_slide.predict("red", slide, tmp_path / "undisturbed")
         assert red.calls == 0 and report.nuclei == undisturbed["report"]["nuclei"]
         assert not (tmp_path / "undisturbed" / "slide.work").exists()
+
+    @pytest.mark.parametrize("kind", ["zarr", "geojson", "parquet", "h5ad"])
+    def test_what_no_run_has_written_is_kept(self, red, slide, tmp_path, kind):
+        """Such as a slide that was converted to Zarr, or outlines drawn by hand."""
+        other = tmp_path / "out" / f"slide.{kind}"
+        other.mkdir(parents=True)
+        (other / "by_hand").write_text("hours of work")
+        with pytest.raises(SlideError, match="would be replaced, but no earlier run") as error:
+            predict_slide.predict("red", slide, tmp_path / "out")
+        assert is_one_sentence(error, other)
+        assert (other / "by_hand").read_text() == "hours of work" and red.calls == 0
+
+    def test_a_run_that_ended_before_it_was_tidy_is_tidied(self, undisturbed, red, slide, tmp_path):
+        work = tmp_path / "undisturbed" / "slide.work"
+        (work / "nuclei").mkdir(parents=True)
+        predict_slide.predict("red", slide, tmp_path / "undisturbed")
+        assert red.calls == 0 and not work.exists()
 
     @pytest.mark.parametrize(
         ("lost", "how"),
