@@ -65,8 +65,22 @@ def _as_rgb(picture, path):
             f"{path} has {picture.words}, not 8-bit colour: save the H&E image as 8-bit RGB and "
             "try again."
         )
-    if pixels.shape[-1] == 3:
-        return pixels
+    return pixels if pixels.shape[-1] == 3 else over_white(pixels)
+
+
+def over_white(pixels):
+    """Lay an image with transparent parts over white, as viewers show it.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 4)
+        RGBA.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        RGB.
+    """
     opaque = np.empty((*pixels.shape[:2], 3), np.uint8)
     for top in range(0, len(pixels), 256):  # some rows at a time, to save memory
         image = Image.fromarray(pixels[top : top + 256])

@@ -119,7 +119,7 @@ def decode(path):
         if not others:
             return _greys(pixels, page), f"greys of {pixels.dtype}", turn
         channel = [axis for axis in series.axes if axis in (*"YX", *others)].index(*others)
-        return _colours(np.moveaxis(pixels, channel, -1), page), "8-bit colour", turn
+        return colours(np.moveaxis(pixels, channel, -1), page), "8-bit colour", turn
 
 
 def open_tiff(path):
@@ -241,8 +241,19 @@ def _greys(pixels, page):
     return pixels
 
 
-def _colours(pixels, page):
-    """RGB or RGBA, with colours that are not multiplied by alpha."""
+def colours(pixels, page):
+    """What the 8-bit colours of a page mean: RGB or RGBA, not multiplied by alpha.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3) or (H, W, 4)
+        All of the page or a part of it, decoded.
+    page : tifffile.TiffPage
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3) or (H, W, 4)
+    """
     pixels = np.ascontiguousarray(pixels)
     size = pixels.shape[1::-1]
     ycbcr = page.photometric == 6 and page.compression not in DECODED_TO_RGB

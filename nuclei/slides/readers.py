@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError, SlideError, reason
-from ..images import SLIDE_SUFFIXES, LargeImage, read_mpp, tiff
+from ..images import SLIDE_SUFFIXES, LargeImage, over_white, read_mpp, tiff
 from ..images.decode import PLAIN
 from ..images.resolution import of_tiff
 from . import dicom, resolution
@@ -209,6 +209,8 @@ class _TiffLevels:
                 f"{tiff.name_of_colours(series.keyframe)}, not 8-bit colour: save the H&E slide "
                 "as 8-bit RGB and try again."
             )
+        if series.keyframe.tags.valueof(tiff.ORIENTATION, 1) in range(2, 9):
+            raise SlideError(f"{path} is turned by its tag of orientation: save it upright.")
         pages = [page for level in series.levels for page in level.pages if page is not None]
         if any(map(tiff.is_cut_short, pages)):
             raise SlideError(f"{path} is cut short: get a fresh copy.")
@@ -219,6 +221,7 @@ class _TiffLevels:
             )
         for level in series.levels:
             tiff.guard(level.keyframe)
+        self._page = series.keyframe
         self._first = series.axes.index("Y")  # 1 if each colour has a plane or a page, else 0
         self.sizes = [array.shape[self._first :][:2] for array in self._arrays]
         self.downsamples = [self.sizes[0][1] / width for _, width in self.sizes]
@@ -235,7 +238,8 @@ class _TiffLevels:
             ) from None
         if self._first:
             part = np.moveaxis(part, 0, -1)
-        return np.ascontiguousarray(part[..., :3])
+        part = tiff.colours(part, self._page)
+        return over_white(part) if part.shape[-1] == 4 else part
 
 
 def _is_plain(path):

@@ -8,7 +8,7 @@ from sentences import is_one_sentence
 from slide_files import WHOLE_SLIDE, dicom, dicom_slide
 
 from nuclei.errors import SlideError
-from nuclei.images import SLIDE_SUFFIXES
+from nuclei.images import SLIDE_SUFFIXES, read_rgb
 from nuclei.slides import files, readers
 from nuclei.slides.dicom import read_instance
 from nuclei.slides.pyramid import write_pyramid
@@ -93,6 +93,30 @@ class TestContent:
         tifffile.imwrite(path, planes, metadata=dyes, **options)
         with pytest.raises(SlideError, match="not 8-bit colour"):
             Slide(path, 0.25)
+
+    @pytest.mark.parametrize("kind", [0, 1, 2])  # no alpha, multiplied by it, not multiplied
+    def test_what_is_transparent_is_laid_over_white_as_in_images(self, tmp_path, image, kind):
+        alpha = np.full((*image.shape[:2], 1), 255, np.uint8)
+        alpha[:, :300], alpha[:, 300:400] = 0, 100
+        colours = image * (alpha / 255) if kind == 1 else image
+        pixels = np.concatenate([np.rint(colours).astype(np.uint8), alpha], axis=-1)
+        plain, pyramid = tmp_path / "plain.tif", tmp_path / "pyramid.tif"
+        tifffile.imwrite(plain, pixels, photometric="rgb", extrasamples=[kind])
+        write_pyramid(pyramid, pixels, extrasamples=[kind])
+        found = Slide(pyramid).read(0, 0, *image.shape[:2])
+        np.testing.assert_array_equal(found, read_rgb(plain), strict=True)
+        expected = image if kind == 0 else image * (alpha / 255) + (255.0 - alpha)
+        np.testing.assert_allclose(found, expected, atol=1.01)
+
+    @pytest.mark.parametrize("turn", [1, 6])
+    def test_what_is_turned_is_refused(self, tmp_path, image, turn):
+        path = write_pyramid(tmp_path / "a.tif", image, extratags=[(274, "H", 1, turn, True)])
+        if turn == 1:
+            assert Slide(path).shape == image.shape[:2]
+        else:
+            with pytest.raises(SlideError, match="is turned by its tag of orientation") as error:
+                Slide(path)
+            assert is_one_sentence(error, path)
 
     def test_colours_may_be_ycbcr_in_jpeg(self, tmp_path, image):
         options = {"compression": "jpeg", "compressionargs": {"level": 95}}
