@@ -16,7 +16,7 @@ import numpy as np
 
 from nuclei.data import monuseg, overlap
 from nuclei.data.alignment import FIT, VIEWS, align
-from nuclei.data.check import SHIFT
+from nuclei.data.check_image import SHIFT
 from nuclei.data.overlap import Reduced
 
 SHIFTS = ((3, 0), (-12, 7))
@@ -51,6 +51,13 @@ def copies(image):
     yield cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
+def with_glass(image):
+    """The image as a disc of half its area, in glass: all outlines are then the same."""
+    y, x = (np.linspace(-1, 1, side) for side in image.shape[:2])
+    outside = np.hypot(y[:, None], x) > np.sqrt(2 / np.pi)
+    return np.where(outside[..., None], np.uint8(241), image)
+
+
 def shared_fits(sample):
     """For each patch of an image, the best fit with the image as JPEG that is cut differently."""
     *_, jpeg = copies(sample.image[3:, 5:])
@@ -78,19 +85,29 @@ def measured(samples, others):
     """Yield the title, the limit and the values of each line."""
     reduced = [Reduced(one.image) for one in samples]
     # Images of one patient may show the same tissue, so they are no example of other tissue.
-    pairs = [
-        (reduced[i], reduced[j])
+    numbers = [
+        (i, j)
         for i, j in combinations(range(len(samples)), 2)
         if samples[i].patient != samples[j].patient
     ]
-    same = [
-        one.likeness(Reduced(copy))
+    pairs = [(reduced[i], reduced[j]) for i, j in numbers]
+    discs = [Reduced(with_glass(one.image)) for one in samples]
+    pairs_of_discs = [(discs[i], discs[j]) for i, j in numbers]
+    copied = [
+        (one, Reduced(copy))
         for sample, one in zip(samples, reduced, strict=True)
         for copy in copies(sample.image)
     ]
-    yield "likeness of an image and its copy", overlap.SAME, same
-    likeness = [one.likeness(two) for one, two in pairs]
-    yield "  and an image of another patient", overlap.SAME, likeness
+    for title, measure in (
+        ("likeness", Reduced.likeness),
+        ("likeness of details", Reduced.likeness_of_details),
+    ):
+        for whose, some in (
+            (f"{title}: a copy", copied),
+            ("  another patient", pairs),
+            ("  another patient, same glass", pairs_of_discs),
+        ):
+            yield whose, overlap.SAME, [measure(one, two) for one, two in some]
     own = [align(one.image, one.mask) for one in samples]
     yield "fit of an annotation with its image", FIT, [one.fit for one in own]
     yield "shift of an annotation, pixels", SHIFT, [np.hypot(*one[:2]) for one in own]
@@ -105,7 +122,9 @@ def measured(samples, others):
     patches = [fit for sample in samples for fit in shared_fits(sample)]
     yield "fit of a patch with its image", overlap.SHARED, patches
     patches = [fit for one, two in pairs for fit in one.parts(two)]
-    yield "  with an image of another patient", overlap.SHARED, patches
+    yield "  another patient", overlap.SHARED, patches
+    patches = [fit for one, two in pairs_of_discs for fit in one.parts(two)]
+    yield "  another patient, same glass", overlap.SHARED, patches
     yield "fit of a turned or mirrored annotation", FIT, turned_fits(samples)
 
 

@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 
 from ..atomic import expand
+from ..errors import InputError
 from ..images import write_png
 
 PANELS = 24
@@ -30,6 +31,11 @@ def add(commands):
 
 def run(options):
     """Check a data set; return the exit code."""
+    if options.overlay and options.overlay.resolve().is_relative_to(options.folder.resolve()):
+        raise InputError(
+            f"{options.overlay} is in the data set, where pictures would count as images: choose "
+            "another folder for --overlay."
+        )
     from ..data import check
 
     panels = {}
@@ -45,7 +51,8 @@ def run(options):
 
     report = check.check(options.folder, draw if options.overlay else None)
     print(table(report.rows))
-    print("share: of pixels in nuclei; shift of the annotation, in pixels to the right and down")
+    print("size: width x height, once scaled to 0.25 um/px if um/px is known; share: of pixels in")
+    print("nuclei; shift of the annotation, in pixels to the right and down")
     for title, sentences in (
         ("Stops a training", report.problems),
         ("Looks wrong", report.warnings),

@@ -16,7 +16,7 @@ def add(commands, model):
     text += "suffix, here)"
     command.add_argument("--out", metavar="PATH", type=expand, help=text)
     text = "SPDX name of the licence of the weights, for bioimageio; only for weights that were "
-    text += "not trained on MoNuSeg"
+    text += "not trained on MoNuSeg and did not begin with weights that were"
     command.add_argument("--license", metavar="SPDX", help=text)
 
 

@@ -1,29 +1,21 @@
 """Check a data set before anything is trained on it: what is there, and what looks wrong."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
 from ..images import resolution
-from ..images.decode import decode
 from . import folder, loading, monuseg, splits
-from .alignment import FIT, Alignment, align, better_view
+from .alignment import Alignment
+from .check_image import examine
 from .check_set import compare
 from .overlap import Reduced
 
-COARSE = 0.6
-"""From this resolution on, in um per pixel, nuclei are too small to be outlined well: a scan at
-20x has 0.5."""
-
 FEW = 5
 """Up to so many files that are left out are named."""
-
-SHIFT = 3
-"""From this shift on, in pixels, an annotation is called shifted; it is 1.9 at most in MoNuSeg."""
 
 
 @dataclass
@@ -37,6 +29,8 @@ class Row:
         "mask", "labels", "outlines", or "mask, labels".
     mpp : float or None
         Micrometres per pixel, if known.
+    left_out : collections.Counter
+        Number of outlines of each class that samples.csv does not choose.
     size : tuple of int
         Height and width, after the image was scaled to 0.25 um per pixel.
     nuclei : int
@@ -58,6 +52,7 @@ class Row:
     patient: str
     kind: str = "labels"
     mpp: float | None = None
+    left_out: Counter = field(default_factory=Counter)
     size: tuple = (0, 0)
     nuclei: int = 0
     share: float = 0.0
@@ -66,6 +61,11 @@ class Row:
     reduced: Reduced | None = None
     warnings: list = field(default_factory=list)
     problem: str | None = None
+
+    @property
+    def enlarged(self):
+        """How much longer the sides of the image are once it is scaled."""
+        return self.mpp / resolution.predicted_at(self.mpp) if self.mpp else 1
 
 
 @dataclass
@@ -113,14 +113,14 @@ def check(data=None, look=None, progress=True):
     """
     jobs, problems, notes = (_monuseg if loading.is_monuseg(data) else _folder)(data)
 
-    def examine(job):
+    def examined(job):
         row, source = job
-        _examine(row, source, look)
+        examine(row, source, look)
         return row
 
     with ThreadPoolExecutor(2) as pool:
         bar = tqdm(
-            pool.map(examine, jobs), "Checking", len(jobs), unit="image", disable=not progress
+            pool.map(examined, jobs), "Checking", len(jobs), unit="image", disable=not progress
         )
         rows = list(bar)
     problems += [row.problem for row in rows if row.problem]
@@ -157,113 +157,19 @@ def _folder(data):
     notes += [f"{path} belongs to no image, so it is left out." for path in found.left_out[:FEW]]
     if len(found.left_out) > FEW:
         notes.append(f"So are {len(found.left_out) - FEW} more files.")
-    scaled = [entry for entry in entries if loading.is_scaled(entry)]
-    if scaled:
-        notes.append(
-            f"{len(scaled)} of {len(entries)} images are scaled to {resolution.MPP} um per pixel, "
-            "with their annotations, whenever they are read."
-        )
     jobs = []
     for entry in entries:
         kinds = [kind for kind in ("mask", "labels", "outlines") if getattr(entry, kind)]
         patient = entry.patient or entry.name
-        mpp = loading.resolution(entry)
-        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds), mpp)
-        jobs += [(row, entry)] if kinds else []
-    return jobs, found.problems, notes
-
-
-def _examine(row, source, look):
-    """Fill in the row of one image."""
-    files = (row.name, row.name)
-    if isinstance(source, folder.Entry):
-        files = source.annotation, source.image
+        row = Row(entry.name, entry.split or "", patient, ", ".join(kinds))
         try:
-            sample = loading.read_entry(source, row.warnings.append)
+            row.mpp = loading.resolution(entry)
         except InputError as error:
             row.problem = str(error)
-            return
-        if row.kind == "mask" and sample.labels is not None:
-            row.kind = "labels"
-    else:
-        sample = source
-    mask = sample.mask
-    row.size, row.share = mask.shape, float(mask.mean())
-    areas = _areas(sample)
-    row.nuclei, row.area = len(areas), float(np.median(areas)) if len(areas) else 0.0
-    row.reduced, row.alignment = Reduced(sample.image), align(sample.image, mask)
-    row.warnings += _of_mask(row, source, mask) + _of_alignment(row, *files, sample)
-    row.warnings += _of_resolution(row, files[1])
-    if look:
-        look(sample, row)
-
-
-def _areas(sample):
-    """Pixels of each nucleus, or of each piece of a mask."""
-    labels = sample.labels
-    if labels is None:
-        labels = cv2.connectedComponents(sample.mask.astype(np.uint8))[1]
-    areas = np.bincount(labels.ravel())[1:]
-    return areas[areas > 0]
-
-
-def _of_mask(row, source, mask):
-    """What looks wrong with a mask alone."""
-    if not mask.any():
-        return [
-            f"{row.name} has no nucleus: annotate those that it has; if it has none, it may stay."
-        ]
-    if mask.all():
-        return [f"{row.name} is all nucleus: check its annotation."]
-    if row.kind != "mask" or not getattr(source, "mask", None):
-        return []
-    values = np.unique(decode(source.mask).pixels.reshape(-1)).size
-    if values <= 2:
-        return []
-    return [
-        f"{source.mask} has {values} greys or colours and not two, so nuclei were told from the "
-        "rest by a rule (docs/formats.md): look at the overlay, or save it as a PNG of 0 and 255."
-    ]
-
-
-def _of_alignment(row, annotation, image, sample):
-    """What looks wrong with where an annotation lies."""
-    found = row.alignment
-    if found is None or row.warnings:  # an inverted mask fits nowhere
-        return []
-    if found.fit < FIT:
-        view = better_view(sample.image, sample.mask)
-        cure = f"It fits when {view}." if view else "Check that it belongs to this image."
-        return [
-            f"{annotation} does not fit {image}: nuclei are not where the image is dark with "
-            f"haematoxylin (correlation {found.fit:.2f}). {cure}"
-        ]
-    if np.hypot(found.down, found.right) < SHIFT:
-        return []
-    return [
-        f"{annotation} lies {_place(found)} the nuclei of {image}: move it back, or export it "
-        "again from the same image."
-    ]
-
-
-def _place(found):
-    """A shift in words, as in "3.0 pixels below and 1.2 pixels left of"."""
-    words = [
-        f"{abs(size):.1f} pixels {word}"
-        for size, word in (
-            (found.down, "below" if found.down > 0 else "above"),
-            (found.right, "right of" if found.right > 0 else "left of"),
+        jobs += [(row, entry)] if kinds else []
+    if scaled := sum(row.enlarged != 1 for row, _ in jobs):
+        notes.append(
+            f"{scaled} of {len(entries)} images are scaled to {resolution.MPP} um per pixel, "
+            "with their annotations, whenever they are read."
         )
-        if abs(size) >= 0.5
-    ]
-    return " and ".join(words)
-
-
-def _of_resolution(row, image):
-    """What looks wrong with a resolution that is known."""
-    if row.mpp is None or row.mpp <= COARSE:
-        return []
-    return [
-        f"{image} has {row.mpp:g} um per pixel, where a nucleus is a few pixels wide: use a scan "
-        f"of {COARSE} um or less, best {resolution.MPP}."
-    ]
+    return jobs, found.problems, notes

@@ -1,13 +1,12 @@
 """What looks wrong with a data set as a whole: patients, tissue and sizes of its images."""
 
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
 
 from . import overlap, splits
-
-AREA = 412
-"""Pixels of a nucleus at 0.25 um per pixel: the median over the images of MoNuSeg."""
+from .sizes import AREA
 
 AREA_TOLERANCE = 3
 """Up to this factor of `AREA`, nuclei are of a usual size. Medians of images of MoNuSeg go from 94
@@ -37,7 +36,7 @@ def compare(rows, progress=True):
     return {
         "problems": _patients(rows) + list(filter(None, held)) + shared,
         "warnings": _sizes(rows),
-        "notes": left_out + _drift(rows) + _without_labels(rows),
+        "notes": left_out + _drift(rows) + _without_labels(rows) + _of_other_classes(rows),
     }
 
 
@@ -100,6 +99,18 @@ def _drift(rows):
         f"Annotations lie {abs(down):.1f} pixels {'below' if down > 0 else 'above'} and "
         f"{abs(right):.1f} pixels {'right' if right > 0 else 'left'} of where haematoxylin is "
         f"(median over images; at most {np.hypot(*most):.1f} pixels, in {name})."
+    ]
+
+
+def _of_other_classes(rows):
+    """Outlines that are left out because samples.csv chooses other classes."""
+    counts = sum((row.left_out for row in rows), Counter())
+    if not counts:
+        return []
+    classes = ", ".join(f"{name} ({number})" for name, number in counts.most_common())
+    return [
+        f"Outlines of classes that samples.csv does not choose are left out, and what they outline "
+        f"counts as background: {classes}."
     ]
 
 

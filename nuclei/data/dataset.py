@@ -208,8 +208,8 @@ def _checked(found, path, shape):
     """A mask or label image, if it has the size of its image."""
     if found.shape != shape:
         raise InputError(
-            f"{path} is {found.shape[0]} x {found.shape[1]} pixels, but its image is "
-            f"{shape[0]} x {shape[1]}: use the mask of this image."
+            f"{path} is {found.shape[1]} x {found.shape[0]} pixels, but its image is "
+            f"{shape[1]} x {shape[0]}: use the mask of this image."
         )
     return found
 

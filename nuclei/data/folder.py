@@ -269,9 +269,9 @@ def _annotate(entries, annotations, problems):
             continue
         entry = entries[places[0]]
         if given := getattr(entry, kind) or _clash(entry, kind):
-            problems.append(
-                f"{entry.image} has two annotations, {given.name} and {path.name}: keep one."
-            )
+            same = given.name == path.name
+            one, two = (given, path) if same else (given.name, path.name)
+            problems.append(f"{entry.image} has two annotations, {one} and {two}: keep one.")
             continue
         entries[places[0]] = replace(entry, **{kind: path})
     problems.extend(

@@ -183,8 +183,8 @@ def _read_whole(entry, say=tqdm.write):
         files |= {"mask": None, "labels": entry.mask}
     patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
-    if is_scaled(entry):
-        mpp = resolution(entry)
+    mpp = resolution(entry)
+    if mpp and mpp != predicted_at(mpp):
         sample = scale(sample, mpp / predicted_at(mpp))
     return sample
 
@@ -196,12 +196,6 @@ def _part(sample, entry):
 def resolution(entry):
     """Micrometres per pixel of an image, from `samples.csv` or its file; None if unknown."""
     return entry.mpp or read_mpp(entry.image)
-
-
-def is_scaled(entry):
-    """Whether an image has another resolution than that of the networks, to which it is scaled."""
-    mpp = resolution(entry)
-    return mpp is not None and predicted_at(mpp) != mpp
 
 
 def numbers_nuclei(path):

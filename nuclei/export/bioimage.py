@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..images import write_png
 from ..images.resolution import MPP
 from ..modelfiles import read_metrics
+from ..outputs import MONUSEG
 from ..prediction.windows import GRID, MARGIN
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -51,23 +52,25 @@ def facts(folder, licence=None):
     from ..modelzoo import read_config
 
     network = read_config(folder)["network"]
-    data = read_metrics(folder).get("data")
-    of_monuseg = data == "MoNuSeg"
+    metrics = read_metrics(folder)
+    data = metrics.get("data")
+    of_monuseg = MONUSEG in (data, *metrics.get("start_data", ()))
     if of_monuseg and licence not in (None, LICENCE):
         raise InputError(
-            f"{folder.name} was trained on MoNuSeg, so its licence is {LICENCE}: "
+            f"{folder.name} was trained on {MONUSEG}, or began so, so its licence is {LICENCE}: "
             "leave --license out."
         )
     if not (of_monuseg or licence):
         raise InputError(
-            f"The licence of {folder.name} is not known, because it was not trained on MoNuSeg: "
+            f"The licence of {folder.name} is not known, because it was not trained on {MONUSEG}: "
             "name it, as in --license CC-BY-4.0."
         )
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     papers = [PAPERS[network]] if network in PAPERS else []
     if of_monuseg:
         papers += [(one["title"], one["doi"]) for one in citation["references"]]
-    trained = f"trained on {data}" if data else "trained on data of their own"
+    history = dict.fromkeys([*metrics.get("start_data", ()), data] if data else ())
+    trained = f"trained on {', then on '.join(history) or 'data of their own'}"
     return {
         "name": f"Nuclei in HE tissue ({re.sub('[^A-Za-z0-9_-]', '_', folder.name)})",
         "description": "Probability of cell nucleus at every pixel of an H&E-stained tissue image "

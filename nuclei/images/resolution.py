@@ -115,8 +115,9 @@ def square(name, stated):
     across, down = stated
     if abs(math.log(across / down)) >= UNEQUAL:
         raise InputError(
-            f"{name} says {across:g} um per pixel across and {down:g} um down: if its pixels are "
-            "square, give the right value, as in --mpp 0.25, else scale it to square pixels."
+            f"{name} says {across:g} um per pixel across and {down:g} um down: if its pixels "
+            "are square, give the right value, with --mpp or, of a data set, in samples.csv, else "
+            "scale it to square pixels."
         )
     return math.sqrt(across * down)
 

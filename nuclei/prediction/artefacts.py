@@ -7,12 +7,9 @@ decides nothing. `experiments/artefacts.py` measures how far MoNuSeg is from eac
 import cv2
 import numpy as np
 
+from ..data.sizes import LARGEST
 from ..data.stains import optical_density
 from . import confidence, instances
-
-LARGEST = 640
-"""Area in um2 above which an object is no nucleus, and from which a spot of ink can be a stroke: 28
-um across. It is twice that of the largest annotated nucleus in trainval of MoNuSeg, 322 um2."""
 
 INK_MPP, GLASS_MPP = 2.0, 8.0
 """Micrometres per pixel at which ink and glass are looked for."""

@@ -1,16 +1,18 @@
 """`check` finds what is wrong with a data set, says it in a sentence, and leaves the rest alone."""
 
+import json
 import re
 from itertools import combinations
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from nuclei.__main__ import main
 from nuclei.commands.check import table
 from nuclei.data import check, check_set, synthetic
-from nuclei.data.alignment import VIEWS, Alignment, align, better_view
+from nuclei.data.alignment import FIT, VIEWS, Alignment, align, better_view
 from nuclei.data.overlap import Reduced
 
 SHAPE = (192, 224)
@@ -47,8 +49,8 @@ def test_a_shift_is_measured(tissue, shift):
 
 def test_what_is_of_another_image_or_inverted_fits_nowhere(tissue):
     image, labels = tissue[1]
-    assert align(image, tissue[2][1] > 0).fit < check.FIT
-    assert align(image, labels == 0).fit < check.FIT
+    assert align(image, tissue[2][1] > 0).fit < FIT
+    assert align(image, labels == 0).fit < FIT
     assert better_view(image, tissue[2][1] > 0) is None
     assert align(image, labels < 0) is align(image, labels >= 0) is None
     assert align(image[:20], labels[:20] > 0) is None
@@ -92,8 +94,8 @@ def test_cores_of_a_tissue_microarray_are_not_alike():
 
 def test_a_good_folder_passes(tmp_path, tissue, capsys):
     for split, seed in (("train", 1), ("val", 2), ("test", 3)):
-        write(tmp_path / split, f"slide {seed} (copy)", *tissue[seed])
-    code, output = run(capsys, tmp_path, "--overlay", tmp_path / "pictures")
+        write(tmp_path / "data" / split, f"slide {seed} (copy)", *tissue[seed])
+    code, output = run(capsys, tmp_path / "data", "--overlay", tmp_path / "pictures")
     assert code == 0 and "Nothing looks wrong." in output and "Looks wrong:" not in output
     heading, *rows = output.splitlines()[:4]
     assert heading.split()[:4] == ["image", "split", "size", "um/px"]
@@ -173,7 +175,7 @@ def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):
     code, output = run(capsys, tmp_path)
     stops, _, notes = output.partition("Stops a training:")[2].partition("Good to know:")
     assert code == 1
-    assert "small.png is 100 x 224 pixels, but its image is 192 x 224" in stops
+    assert "small.png is 224 x 100 pixels, but its image is 224 x 192" in stops
     assert "alone.png has no annotation" in stops
     assert "Patient P is in train and in test" in stops
     assert "d.png belongs to no image" in notes
@@ -190,6 +192,71 @@ def test_nuclei_of_an_unusual_size_are_said(tissue):
     assert "as if the images had about 0.50 um per pixel" in sentence
     rows[0].mpp = 0.5  # known, and said where it is known
     assert check_set._sizes(rows) == []
+
+
+def test_a_region_is_no_nucleus(tmp_path, tissue):
+    """At 0.5 um per pixel, 60 x 60 pixels are 900 um2."""
+    image, labels = tissue[1]
+    labels = labels.copy()
+    labels[100:160, 40:100] = labels.max() + 1
+    write(tmp_path, "a", image, labels)
+    (tmp_path / "samples.csv").write_text("name,mpp\na,0.5\n")
+    report = check.check(tmp_path, progress=False)
+    (sentence,) = (one for one in report.warnings if "um2" in one)
+    assert re.search(r"a\.png has 1 object of more than 640 um2.* largest of 900 um2 at", sentence)
+    x, y = map(int, re.search(r"at x (\d+), y (\d+)", sentence).groups())
+    assert abs(x - 69.5) <= 1 and abs(y - 129.5) <= 1
+    write(tmp_path, "a", *tissue[1])
+    assert not any("um2" in one for one in check.check(tmp_path, progress=False).warnings)
+
+
+def test_outlines_of_classes_that_are_not_chosen_are_counted(tmp_path, tissue):
+    image, _ = tissue[1]
+    write(tmp_path, "a", *tissue[1])
+    (tmp_path / "labels" / "a.png").unlink()
+
+    def square(x, **properties):
+        ring = [[x, 10], [x + 9, 10], [x + 9, 19], [x, 19], [x, 10]]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+    nucleus, necrosis = ({"classification": {"name": name}} for name in ("Nucleus", "Necrosis"))
+    features = [square(10, **nucleus), square(40), square(70), square(100, **necrosis)]
+    collection = {"type": "FeatureCollection", "features": features}
+    (tmp_path / "labels" / "a.geojson").write_text(json.dumps(collection))
+    for classes, nuclei, left_out in (
+        ("Nucleus", 1, "no class (2), Necrosis (1)."),
+        ("Nucleus|no class", 3, "Necrosis (1)."),
+        ("Nucleus|Necrosis|No Class", 4, None),
+        ("", 4, None),
+    ):
+        (tmp_path / "samples.csv").write_text(f"name,classes\n*,{classes}\n")
+        report = check.check(tmp_path, progress=False)
+        notes = [note for note in report.notes if "does not choose" in note]
+        assert report.rows[0].nuclei == nuclei and len(notes) == bool(left_out)
+        assert not notes or notes[0].endswith(left_out)
+
+
+def test_an_image_whose_resolution_cannot_be_is_one_problem(tmp_path, tissue, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write(tmp_path, name, *tissue[seed])
+    (tmp_path / "images" / "b.png").unlink()
+    options = {"resolution": (2e4, 4e4), "resolutionunit": "CENTIMETER", "photometric": "rgb"}
+    tifffile.imwrite(tmp_path / "images" / "b.tif", tissue[2][0], **options)
+    code, output = run(capsys, tmp_path)
+    assert code == 1 and "in samples.csv" in output.partition("Stops a training:")[2]
+    lines = {line.split()[0]: line for line in output.splitlines()[1:3]}
+    assert "unreadable" in lines["b"] and "unreadable" not in lines["a"]
+    (tmp_path / "samples.csv").write_text("name,mpp\nb,0.25\n")
+    assert run(capsys, tmp_path)[0] == 0
+
+
+def test_pictures_are_not_drawn_into_the_data(tmp_path, tissue, capsys):
+    write(tmp_path / "data", "a", *tissue[1])
+    for folder in ("data", "data/images"):
+        assert main(["check", str(tmp_path / "data"), "--overlay", str(tmp_path / folder)]) == 1
+        assert "choose another folder for --overlay" in capsys.readouterr().err
+    assert len([*(tmp_path / "data").rglob("*.png")]) == 2
 
 
 def test_a_shift_that_all_images_share_is_said():

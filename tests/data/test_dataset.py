@@ -96,7 +96,7 @@ def test_image_mask_and_labels_lie_as_viewers_show_them(tmp_path, tissue):
     mask = saved(tmp_path / "mask.png", np.uint8(255) * nuclei)
     found = read_sample("a", "a", "skin", image, mask)
     np.testing.assert_array_equal(found.image, pixels)
-    with pytest.raises(InputError, match="is 64 x 50 pixels, but its image is 50 x 64"):
+    with pytest.raises(InputError, match="is 50 x 64 pixels, but its image is 64 x 50"):
         turned = saved(tmp_path / "turned.png", np.uint8(255) * nuclei.T)
         read_sample("a", "a", "skin", image, turned)
 

@@ -108,6 +108,11 @@ WRONG = {
     "a.png has no annotation: add a mask": {"a.png": "image"},
     "a.png has two annotations, a.xml and a_mask.png: keep one": GOOD | {"a.xml": "outlines"},
     "a.png has two annotations, a-mask.tif and a_mask.png": GOOD | {"a-mask.tif": "mask"},
+    "a.png has two annotations, .*labels/a.xml and .*masks/a.xml: keep": {
+        "images/a.png": "image",
+        "labels/a.xml": "outlines",
+        "masks/a.xml": "outlines",
+    },
     "a.jpg and .*a.png have one name": GOOD | {"a.jpg": "image"},
     "a.png is there twice, in a split and in none": GOOD | {f"test/{x}": GOOD[x] for x in GOOD},
     "b.svs is a whole slide: save the": GOOD | {"b.svs": "x"},
@@ -143,7 +148,7 @@ def test_several_problems_are_counted(tmp_path):
 def test_sizes_that_differ_are_refused(tmp_path):
     make(tmp_path, {"a.png": "image"})
     Image.fromarray(MASK[:20]).save(tmp_path / "a_mask.png")
-    with pytest.raises(InputError, match="a_mask.png is 20 x 40 pixels, but its image is 24 x 40"):
+    with pytest.raises(InputError, match="a_mask.png is 40 x 20 pixels, but its image is 40 x 24"):
         loading.load(tmp_path, "all")
 
 

@@ -10,7 +10,7 @@ import pytest
 from sentences import is_one_sentence
 
 from nuclei.data import annotations, synthetic
-from nuclei.data.annotations import geojson
+from nuclei.data.annotations import geojson, json_files
 from nuclei.data.targets import targets
 from nuclei.errors import InputError
 from nuclei.prediction import measures, outlines
@@ -220,8 +220,8 @@ NAN = feature(polygon([[float("nan"), 1], *SQUARE]))
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (collection(), "outlines no nucleus inside 12 x 16 pixels"),
-        (feature(polygon([[x + 900, y] for x, y in SQUARE])), "only outside the 12 x 16 pixels"),
+        (collection(), "outlines no nucleus inside 16 x 12 pixels"),
+        (feature(polygon([[x + 900, y] for x, y in SQUARE])), "only outside the 16 x 12 pixels"),
         (json.dumps(collection(feature(polygon(SQUARE))))[:-9], "not complete GeoJSON"),
         ({"type": "Topology", "objects": {}}, "not complete GeoJSON (it has something of type"),
         ({"images": [], "annotations": []}, "not complete GeoJSON"),
@@ -260,7 +260,7 @@ def test_damaged_files_are_refused_in_one_sentence(read, tmp_path, pack, complai
 
 @pytest.mark.parametrize("pack", [gzip.compress, zipped])
 def test_a_bomb_is_not_unpacked(read, monkeypatch, pack):
-    monkeypatch.setattr(geojson, "MOST", 100)
+    monkeypatch.setattr(json_files, "MOST", 100)
     with pytest.raises(InputError, match="unpacks to more than 100 bytes"):
         read(feature(polygon(SQUARE)), pack=pack)
 

@@ -173,7 +173,7 @@ def test_an_image_without_mask_is_refused(one):
 @pytest.mark.parametrize("which", [1, 2])
 def test_a_mask_of_another_size_is_refused(one, which):
     Image.fromarray(np.ones((40, 47), np.uint8)).save(one[which])
-    assert str(one[which]) in refused(one[-1], "40 x 47 pixels, but its image is 40 x 48")
+    assert str(one[which]) in refused(one[-1], "47 x 40 pixels, but its image is 48 x 40")
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -1,6 +1,8 @@
 """Exported models give what Keras gives at any size; else nothing is written."""
 
 import importlib
+import json
+import shutil
 import sys
 
 import numpy as np
@@ -74,6 +76,21 @@ def test_a_package_of_weights_from_monuseg_has_its_licence_and_papers():
     assert "10.1109/TMI.2017.2677499" in [one.doi for one in facts["cite"]]
     with pytest.raises(InputError, match="leave --license out"):
         bioimage.facts(find("unet"), "MIT")
+
+
+def test_so_has_one_of_weights_that_began_with_those(folder, tmp_path):
+    """`NAME=mine START=unet`: the data of someone else, on top of MoNuSeg."""
+    need("bioimageio")
+    from nuclei.export import bioimage
+
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    metrics = {"data": "mydata", "start_data": ["MoNuSeg"]}
+    (mine / "metrics.json").write_text(json.dumps(metrics))
+    facts = bioimage.facts(mine)
+    assert facts["license"] == "CC-BY-NC-SA-4.0" and len(facts["cite"]) > 1
+    assert facts["description"].endswith("trained on MoNuSeg, then on mydata.")
+    with pytest.raises(InputError, match="mine was trained on MoNuSeg, or began so"):
+        bioimage.facts(mine, "CC-BY-4.0")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 `read` knows every format by its content. Each format has one file with a function
 `read(path, shape)`, which draws with `polygons`. `aperio.read` also takes ASAP XML, and hands it to
-`asap`; `xml_files` parses the XML of both. `geojson` reads what QuPath writes.
+`asap`; `xml_files` parses the XML of both. `geojson` reads what QuPath writes, and `json_files`
+parses it.
 """
 
 from pathlib import Path
 
 from ...errors import InputError
-from . import aperio, geojson
+from . import aperio, geojson, json_files
 
 UTF16 = b"\xff\xfe", b"\xfe\xff"
 """How XML in UTF-16 begins."""
@@ -39,7 +40,7 @@ def read(path, shape, classes=None):
         are chosen in XML.
     """
     head = _head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head.startswith((b"{", b"[", geojson.GZIP, geojson.ZIP)):
+    if head.startswith((b"{", b"[", json_files.GZIP, json_files.ZIP)):
         return geojson.read(path, shape, classes)
     if not head.startswith((b"<", *UTF16)):
         raise InputError(
@@ -49,6 +50,11 @@ def read(path, shape, classes=None):
     if classes is not None:
         raise InputError(f"{path} is XML, of which all nuclei are read: leave the classes out.")
     return aperio.read(path, shape)
+
+
+def left_out(path, classes):
+    """Count the outlines that `read` leaves out because of their class; see `geojson.left_out`."""
+    return geojson.left_out(path, classes)
 
 
 def _head(path):

@@ -1,30 +1,19 @@
 """Read the GeoJSON of QuPath, 0.2 and later, into a label image."""
 
-import gzip
-import io
-import json
-import zipfile
-import zlib
+from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from skimage.measure import points_in_poly
 
 from ...errors import InputError
+from .json_files import parse
 from .polygons import draw_areas, ellipse
 from .xml_files import check_any
 
-GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
-"""How compressed files begin; QuPath writes both."""
-
-MOST = 2**28
-"""Bytes that a compressed file may unpack to."""
-
-PARSED = 700_000_000
-"""Bytes that parsed JSON may take: 64 for each list or object and 32 for each number in them. These
-are five million points of outlines, or an image with hundreds of thousands of nuclei."""
+NO_CLASS = "no class"
+"""What objects without a class are called where classes are chosen."""
 
 NO_NUCLEI = "tile", "PathTileObject", "tmaCore", "tma_core", "TMACoreObject", "root"
 """Types of object that are no nuclei, in the spellings of all versions."""
@@ -75,8 +64,9 @@ def read(path, shape, classes=None):
     shape : tuple of int
         Height and width of the image that was annotated.
     classes : collection of str, optional
-        Names of classes, in small or capital letters: only objects of these classes are read. Of a
-        derived class such as "Tumor: Positive", the whole name or one of its parts counts.
+        Names of classes, in small or capital letters: only objects of these classes are read, and
+        of none with `NO_CLASS`. Of a derived class such as "Tumor: Positive", the whole name or one
+        of its parts counts.
 
     Returns
     -------
@@ -90,79 +80,35 @@ def read(path, shape, classes=None):
         If the file is missing or no complete GeoJSON, has no object of the classes, or outlines no
         nucleus in the image.
     """
-    try:
-        objects = list(chain.from_iterable(map(_objects, _parse(path))))
-    except InputError:
-        raise
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not complete GeoJSON ({error}): export it from QuPath again."
-        ) from None
+    objects = _read(path)
     if classes is not None:
         objects = _of_classes(objects, classes, path)
     else:
         objects = [item for item in objects if not item.name.endswith("*")]
-    if any(item.kind == NUCLEUS for item in objects):
-        objects = [item for item in objects if item.kind not in CELLS]
-    objects = _without_regions(objects)
+    objects = _without_regions(_without_cells(objects))
     # In QuPath, the first pixel reaches from 0 to 1; for `draw_areas` its centre lies at 0.
     shifted = [[[ring - 0.5 for ring in rings] for rings in item.parts] for item in objects]
     labels = draw_areas(shifted, shape)
     if objects and not labels.any():
         x, y = objects[0].parts[0][0][0]
         raise InputError(
-            f"{path} outlines nuclei only outside the {shape[0]} x {shape[1]} pixels of the image, "
+            f"{path} outlines nuclei only outside the {shape[1]} x {shape[0]} pixels of the image, "
             f"such as at x {x:.0f}, y {y:.0f}: export the outlines of this image, not of the slide "
             "that it was cut from."
         )
     return check_any(labels, path)
 
 
-def _parse(path):
-    """Parsed JSON of a file: one document, or those in a zip file."""
+def _read(path):
+    """All objects of a file that have an area."""
     try:
-        data = path.read() if hasattr(path, "read") else Path(path).read_bytes()
-        return [_loads(text) for text in _unpacked(data)]
-    except RecursionError:  # a RuntimeError; `read` says what is wrong
+        return list(chain.from_iterable(map(_objects, parse(path))))
+    except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path.") from None
-    except PermissionError:
-        raise InputError(f"{path} cannot be read: change its permissions.") from None
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): get a fresh copy.") from None
-
-
-def _loads(text):
-    """Parse JSON, unless it would take the memory that `PARSED` says."""
-    lists, entries = text.count(b"[") + text.count(b"{"), text.count(b",")
-    if 64 * lists + 32 * entries > PARSED:
-        raise OSError(f"it has {entries:,} numbers, far more than the outlines of an image")
-    return json.loads(text.decode("utf-8-sig"))
-
-
-def _unpacked(data):
-    """Contents of all JSON files in the bytes of a file."""
-    if data.startswith(GZIP):
-        with gzip.open(io.BytesIO(data)) as file:
-            yield _limited(file)
-    elif data.startswith(ZIP):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                hidden = Path(entry.filename).name.startswith(".")  # as macOS adds them
-                if not hidden and entry.filename.lower().endswith((".geojson", ".json")):
-                    with archive.open(entry) as file:
-                        yield _limited(file)
-    else:
-        yield data
-
-
-def _limited(file):
-    """Read a compressed file, unless it unpacks to more than any annotation has."""
-    data = file.read(MOST + 1)
-    if len(data) > MOST:
-        raise OSError(f"it unpacks to more than {MOST:,} bytes")
-    return data
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not complete GeoJSON ({error}): export it from QuPath again."
+        ) from None
 
 
 def _objects(content):
@@ -238,16 +184,41 @@ def _ring(points):
     return ring
 
 
+def left_out(path, classes):
+    """Count the objects that `read` leaves out because of their class.
+
+    Parameters
+    ----------
+    path, classes
+        As for `read`, which has read the file.
+
+    Returns
+    -------
+    collections.Counter
+        Their number by the name of the class.
+    """
+    others = [item for item in _read(path) if not _is_of(item, classes)]
+    return Counter(item.name or NO_CLASS for item in _without_cells(others))
+
+
+def _without_cells(objects):
+    """Leave out the outlines of cells if there is a nucleus of a cell."""
+    if any(item.kind == NUCLEUS for item in objects):
+        return [item for item in objects if item.kind not in CELLS]
+    return objects
+
+
+def _is_of(item, classes):
+    """Whether an object is of one of some classes."""
+    name = (item.name or NO_CLASS).casefold()
+    return not {name, *name.split(": ")}.isdisjoint(one.casefold() for one in classes)
+
+
 def _of_classes(objects, classes, path):
     """The objects of some classes; an InputError if there are none."""
-    wanted = {name.casefold() for name in classes}
-
-    def names(item):
-        return {item.name.casefold(), *item.name.casefold().split(": ")}
-
-    chosen = [item for item in objects if names(item) & wanted]
+    chosen = [item for item in objects if _is_of(item, classes)]
     if objects and not chosen:
-        found = sorted({item.name or "no class" for item in objects})
+        found = sorted({item.name or NO_CLASS for item in objects})
         raise InputError(
             f"{path} has no outline of class {' or '.join(classes)}, only of "
             f"{', '.join(found[:10])}: choose among these."

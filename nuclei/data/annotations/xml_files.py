@@ -73,7 +73,7 @@ def check_any(labels, path):
     """Return a label image; an InputError if it is empty, because the file is of another image."""
     if not labels.any():
         raise InputError(
-            f"{path} outlines no nucleus inside {labels.shape[0]} x {labels.shape[1]} pixels: "
+            f"{path} outlines no nucleus inside {labels.shape[1]} x {labels.shape[0]} pixels: "
             "check that it is the annotation of this image."
         )
     return labels
