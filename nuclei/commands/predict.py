@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -114,8 +115,8 @@ def _predict_slide(options, path, outcome):
 
     results = options.out / path.stem
     kinds = ("zarr", "geojson", "parquet", "json", *["h5ad"] * options.anndata)
-    outputs = [results.with_name(f"{results.name}.{kind}") for kind in kinds]
-    finished = results.with_name(f"{results.name}.json")
+    outputs = [Path(f"{results}.{kind}") for kind in kinds]
+    finished = Path(f"{results}.json")
     before = _modified(finished)
     try:
         report = predict.predict(

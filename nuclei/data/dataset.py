@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
 from ..errors import InputError
 from ..images import read_labels, read_mask, read_rgb
+from ..images.scaling import nearest, resize
 from . import annotations
 
 LIGHTER = 10
@@ -165,17 +165,10 @@ def scale(sample, factor):
         The image is averaged or interpolated; the mask and labels are those of the nearest pixels,
         and labels are numbered anew.
     """
-    height, width = (max(1, round(side * factor)) for side in sample.mask.shape)
-    image = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip((height, width), sample.mask.shape, strict=True)
-    )
-    nearest = np.ix_(rows, columns)
-    labels = sample.labels
-    if labels is not None:
-        labels = _numbered(labels[nearest])
-    return replace(sample, image=np.asarray(image), mask=sample.mask[nearest], labels=labels)
+    shape = tuple(max(1, round(side * factor)) for side in sample.mask.shape)
+    labels = None if sample.labels is None else _numbered(nearest(sample.labels, shape))
+    image, mask = resize(sample.image, shape), nearest(sample.mask, shape)
+    return replace(sample, image=image, mask=mask, labels=labels)
 
 
 def crop(sample, start, stop):

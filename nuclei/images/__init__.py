@@ -2,7 +2,7 @@
 
 `decode` reads every file, with `tiff` and `png` for what Pillow refuses. `colour` makes images of
 it, `masks` makes masks and labels, `classes` tells the two apart.
-`resolution` knows micrometres per pixel. `files` finds and writes files.
+`resolution` knows micrometres per pixel, and `scaling` scales. `files` finds and writes files.
 """
 
 from .colour import LargeImage, over_white, read_rgb

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..images import read_mpp, read_rgb, resolution
+from ..images.scaling import nearest, resize
 from . import artefacts, confidence, windows
 
 
@@ -170,8 +171,8 @@ def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
     )
     probability = np.ascontiguousarray(values[..., 0])
     if maps.mpp_used != maps.mpp:
-        probability = _resize(probability, shape)
-        labels, excluded = (_nearest(one, shape) for one in (labels, excluded))
+        probability = resize(probability, shape)
+        labels, excluded = (nearest(one, shape) for one in (labels, excluded))
         labels, kept = _connected(labels)
         scores = scores[kept - 1]
     mask = probability >= threshold
@@ -189,22 +190,7 @@ def _scaled(image, mpp, name):
             f"{name} has {shape[1]} x {shape[0]} pixels at {used:g} um per pixel, which is too "
             "large: cut it into smaller images, or save it as a pyramidal TIFF."
         )
-    return _resize(image, shape), used
-
-
-def _resize(pixels, shape):
-    """Scale RGB or numbers; as in slides, pixels are averaged if they become fewer."""
-    scaled = Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(scaled)
-
-
-def _nearest(pixels, shape):
-    """Scale labels or a mask: each pixel gets the value that lies at its centre."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(shape, pixels.shape, strict=True)
-    )
-    return pixels[rows[:, None], columns]
+    return resize(image, shape), used
 
 
 def _connected(labels):

@@ -4,7 +4,7 @@ Dice = 2 TP / (2 TP + FP + FN). It equals F1, the harmonic mean of precision and
 class nucleus, so the score is given only once, as `dice`.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -44,17 +44,13 @@ class Confusion:
     true_negative: int = 0
 
     def __add__(self, other):
-        return Confusion(
-            self.true_positive + other.true_positive,
-            self.false_positive + other.false_positive,
-            self.false_negative + other.false_negative,
-            self.true_negative + other.true_negative,
-        )
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Confusion(*(one + two for one, two in pairs))
 
     @property
     def pixels(self):
         """Number of pixels counted."""
-        return self.true_positive + self.false_positive + self.false_negative + self.true_negative
+        return sum(astuple(self))
 
     def scores(self):
         """Turn the counts into scores.

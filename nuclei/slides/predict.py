@@ -105,11 +105,11 @@ def predict(
         "mpp": opened.mpp,
         "shape": list(opened.shape),
     }
-    with locked(_beside(stem, ".lock"), f"predicting {slide.name} into {out}"):
+    with locked(Path(f"{stem}.lock"), f"predicting {slide.name} into {out}"):
         _refuse_foreign(stem)
         if report := _finished(stem, settings, opened):
             return report
-        work, store = _beside(stem, ".work"), _beside(stem, ".zarr")
+        work, store = Path(f"{stem}.work"), Path(f"{stem}.zarr")
         job = Job(
             **chosen,
             mpp=mpp,
@@ -145,7 +145,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
     with explain_write_errors(stem.parent):
         drafts[".json"].write_text(text, encoding="utf-8")
         for suffix, draft in drafts.items():  # the report last: it says that all is there
-            os.replace(draft, _beside(stem, suffix))
+            os.replace(draft, f"{stem}{suffix}")
     if not problems:
         shutil.rmtree(job.work, ignore_errors=True)
     return report
@@ -153,10 +153,10 @@ def _run(job, slide, settings, stem, workers, scheduler):
 
 def _refuse_foreign(stem):
     """Raise a SlideError if results would replace files that no run is known to have written."""
-    if _beside(stem, ".json").exists() or (_beside(stem, ".work") / "settings.json").exists():
+    if Path(f"{stem}.json").exists() or (Path(f"{stem}.work") / "settings.json").exists():
         return
     for kind in (".zarr", ".geojson", ".parquet", ".h5ad"):
-        if (other := _beside(stem, kind)).exists():
+        if (other := Path(f"{stem}{kind}")).exists():
             raise SlideError(
                 f"{other} would be replaced, but no earlier run is known to have written it: move "
                 "it away, or choose another folder for --out."
@@ -235,7 +235,7 @@ def _finished(stem, settings, slide):
 
     If a result of that run is lost, the slide is predicted again from the start.
     """
-    path = _beside(stem, ".json")
+    path = Path(f"{stem}.json")
     report = read_report(path, settings)
     if report is None or report.problems:
         return None
@@ -243,11 +243,7 @@ def _finished(stem, settings, slide):
         print(f"{lost} is missing or damaged: the slide is predicted again.", file=sys.stderr)
         with explain_write_errors(path):
             path.unlink()
-        shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)
+        shutil.rmtree(Path(f"{stem}.work"), ignore_errors=True)
         return None
-    shutil.rmtree(_beside(stem, ".work"), ignore_errors=True)  # a run may have ended before
+    shutil.rmtree(Path(f"{stem}.work"), ignore_errors=True)  # a run may have ended before
     return report
-
-
-def _beside(stem, suffix):
-    return Path(os.fspath(stem) + suffix)

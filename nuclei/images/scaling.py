@@ -1,0 +1,42 @@
+"""Scale images, masks and labels."""
+
+import numpy as np
+from PIL import Image
+
+
+def resize(pixels, shape):
+    """Scale RGB or numbers; pixels are interpolated, or averaged if they become fewer.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (H, W, 3), or of float32, shape (H, W)
+    shape : tuple of int
+        Height and width of the result.
+
+    Returns
+    -------
+    ndarray
+        Same dtype as `pixels`.
+    """
+    return np.asarray(Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR))
+
+
+def nearest(pixels, shape):
+    """Scale labels or a mask: each pixel gets the value that lies at its centre.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (H, W)
+    shape : tuple of int
+        Height and width of the result.
+
+    Returns
+    -------
+    ndarray
+        Same dtype as `pixels`.
+    """
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(shape, pixels.shape, strict=True)
+    )
+    return pixels[rows[:, None], columns]
