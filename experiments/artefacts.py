@@ -5,7 +5,7 @@
 Prints, for MoNuSeg train and val, how near annotated nuclei come to each limit and what is taken
 away of them; the scores of the models on val with and without the exclusions; what ink does to the
 nuclei beside it; the objects that models find in ink, black borders and glass, before and after;
-and the time. The test images are not read. The models are all five, the cases those of two models.
+and the time. The test images are not read. The models are all, the cases those of two models.
 """
 
 import argparse

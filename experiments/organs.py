@@ -16,19 +16,19 @@ from nuclei.data.augmentation import STRONGER, AugmentedBatches
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
 CONFIG = {"network": "unet", "arguments": {"width": 16}}
-BATCH_SIZE, SEED = 8, 0
+BATCH_SIZE = 8
 WAYS = {"default": {}, "stronger": STRONGER}
 
 
-def train(samples, epochs, precision, augmentation, folder):
+def train(samples, epochs, folder, augmentation, precision="auto", seed=0):
     """Train a UNet on whole images, or continue it; return it with averaged weights, in float32."""
     images, masks = [sample.image for sample in samples], [sample.mask for sample in samples]
 
     def batches_of(first):
-        return AugmentedBatches(images, masks, BATCH_SIZE, SEED, first, **augmentation)
+        return AugmentedBatches(images, masks, BATCH_SIZE, seed, first, **augmentation)
 
     steps = batches_of(0).steps_per_epoch
-    device = devices.prepare(SEED, precision)
+    device = devices.prepare(seed, precision)
     network = accelerate(modelzoo.build(CONFIG, device["precision"]))
     network.compile(
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
@@ -63,7 +63,7 @@ def main():
         others = [sample for sample in samples if sample.organ != organ]
         for way, augmentation in WAYS.items():
             folder = ROOT / "checkpoints" / "experiments" / f"without_{organ}_{way}"
-            model = train(others, options.epochs, options.precision, augmentation, folder)
+            model = train(others, options.epochs, folder, augmentation, options.precision)
             mean = evaluation.evaluate(model, unseen, whole_only=True)["mean"]
             scores = ", ".join(f"{key} {mean[key]['mean']:.3f}" for key in ("dice", "aji", "pq"))
             print(f"{organ}, {len(unseen)} images, {way} augmentation: {scores}", flush=True)

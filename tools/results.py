@@ -75,7 +75,7 @@ def comparison(models):
         [
             "Scores on the 14 test images. Each image is predicted whole, with a threshold of 0.5 "
             "and without\ntest-time augmentation. Scores are means over images; Dice has a 95% "
-            "bootstrap interval.\n",
+            "bootstrap interval. The pooled Dice\ncounts the pixels of all images together.\n",
             "| Model | Dice (= F1) | Dice, pooled | IoU | Precision | Recall | Accuracy | AJI "
             "| AJI, shared | PQ | Parameters | Last training |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -85,8 +85,8 @@ def comparison(models):
             "shared AJI, as in the challenge of\n2018, one prediction may match several nuclei.",
             *(
                 [
-                    "\nThe last training did not begin with random weights, but with those that "
-                    f"the card names:\n{', '.join(begun)}."
+                    "\nTrained in several runs, of which this is the time of the last one; the "
+                    f"card names the weights\nit began with: {', '.join(begun)}."
                 ]
                 if begun
                 else []

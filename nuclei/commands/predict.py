@@ -174,8 +174,10 @@ def _predict_images(options, images, batch):
         if options.resume and results.are_written(outputs, made_from):
             batch.outcomes[path].end(SKIPPED, outputs)
         elif other := results.foreign(outputs):
-            reason = f"A result of {path} would replace {other}, which no earlier run is known to "
-            reason += "have written: move it away, or choose another folder for --out."
+            reason = (
+                f"A result of {path} would replace {other}, which no earlier run is known to have "
+                "written: move it away, or choose another folder for --out."
+            )
             print(reason, file=sys.stderr)
             batch.outcomes[path].end(REFUSED, reason=reason)
         else:
