@@ -181,15 +181,14 @@ def _kept(metrics):
 
 
 def _licence(metrics):
-    data = metrics["data"]
-    if data == MONUSEG:
-        return f"The weights were trained on MoNuSeg, {NOT_COMMERCIAL}"
-    if data == "synthetic tissue":
-        return "The weights were trained on synthetic tissue, which comes with this code."
-    owners = f"The owners of {data} decide on the licence of the weights."
-    if MONUSEG in metrics.get("start_data", ()):
-        return f"{owners}\nThe training began with weights from MoNuSeg, {NOT_COMMERCIAL}"
-    return owners
+    """What holds for the weights, by all that they were trained on, the first first."""
+    sentences = {
+        MONUSEG: f"The weights were trained on MoNuSeg, {NOT_COMMERCIAL}",
+        "synthetic tissue": "Synthetic tissue comes with this code.",
+    }
+    seen = dict.fromkeys([*metrics.get("start_data", ()), metrics["data"]])
+    owners = "The owners of {} decide on the licence of the weights."
+    return "\n".join(sentences.get(data, owners.format(data)) for data in seen)
 
 
 def _engines(metrics):

@@ -121,7 +121,7 @@ def trained(config, path):
     """
     model = build(config)
     load_weights(model, path, "train again.")
-    model.set_weights(_kept(model, config).get_weights())
+    model.set_weights(as_saved(model, config).get_weights())
     return model
 
 
@@ -163,8 +163,19 @@ def start_from(network, name, splits=None):
         ) from error
 
 
-def _kept(model, config):
-    """Copy a network as it is saved: without an optimizer, and in float16 if it is `LARGE`."""
+def as_saved(model, config):
+    """Copy a network as it is saved: without an optimizer, and in float16 if it is `LARGE`.
+
+    Parameters
+    ----------
+    model : keras.Model
+    config : dict
+        As for `save`.
+
+    Returns
+    -------
+    keras.Model
+    """
     kept = build(config, "float16" if model.count_params() > LARGE else "float32")
     kept.set_weights(model.get_weights())
     return kept
@@ -209,7 +220,7 @@ def save(folder, model, config, history, metrics):
     """
     folder = Path(os.path.abspath(expand(folder)))
     with atomic_write(folder / f"{folder.name}.weights.h5") as path:
-        save_weights(_kept(model, config), path)
+        save_weights(as_saved(model, config), path)
     write_history(folder, history)
     _write_json(folder / "config.json", config)
     write_metrics(folder, metrics)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from . import modelzoo
-from .data import loading, seen
+from . import ROOT, modelzoo
+from .data import loading, monuseg, seen
 from .errors import InputError
 
 MONUSEG = "MoNuSeg"
@@ -35,7 +35,7 @@ class Places(NamedTuple):
     checkpoints: Path
 
 
-def places(output, default, name=None, data=None):
+def places(output, default, name=None, data=None, train=False):
     """Decide where a notebook writes.
 
     A model of your own keeps all that is known of it in its folder. Those of the notebooks have
@@ -51,6 +51,8 @@ def places(output, default, name=None, data=None):
         Name of a model of your own.
     data : str, Path or None
         As for `loading.load`.
+    train : bool
+        Whether the model is going to be trained, which replaces it.
 
     Returns
     -------
@@ -59,8 +61,8 @@ def places(output, default, name=None, data=None):
     Raises
     ------
     InputError
-        If data of your own come without a name, the name is no name of a folder, or a model of this
-        name was trained on other data.
+        If data of your own come without a name, the name is no name of a folder, a model of this
+        name was trained on other data, or synthetic tissue would replace a shipped model.
     """
     if name is None and not loading.is_monuseg(data):
         raise InputError(
@@ -73,6 +75,11 @@ def places(output, default, name=None, data=None):
     model = output / "models" / title
     checkpoints = output / "checkpoints" / title
     if name is None:
+        if train and data is None and monuseg.find() is None and output.resolve() == ROOT:
+            raise InputError(
+                f"Without MoNuSeg, a training on synthetic tissue would replace {model}: set "
+                'OUTPUT = "runs" or a NAME, or fetch MoNuSeg with `nuclei download`.'
+            )
         return Places(title, model, title, output / "Graphs", output / "Images", checkpoints)
     _check_owner(model, data)
     return Places(title, model, model, model, model, checkpoints)

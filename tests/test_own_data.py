@@ -72,7 +72,7 @@ def test_from_check_to_a_model_with_a_card(stranger, tmp_path, capfd, monkeypatc
     assert (
         "| Held out for validation | 1 image |" in card and "| Start | models/unet weights" in card
     )
-    assert "began with weights from MoNuSeg, which is under CC BY-NC-SA 4.0" in card
+    assert "trained on MoNuSeg, which is under CC BY-NC-SA 4.0" in card
     assert metrics["start_data"] == ["MoNuSeg"] and "train_patients" not in metrics
     for text in (card, json.dumps(metrics)):
         assert "slide 2" not in text and str(stranger.parent) not in text
@@ -109,6 +109,17 @@ class TestPlaces:
         (tmp_path / "models").mkdir()
         shutil.copytree(ROOT / "models" / "unet", tmp_path / "models" / "unet")
         assert outputs.places(tmp_path, "unet", "unet").name == "unet"
+
+    def test_synthetic_tissue_does_not_replace_a_shipped_model(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("nuclei.data.monuseg.find", lambda: None)
+        with pytest.raises(InputError, match='would replace .*models.unet: set OUTPUT = "runs"'):
+            outputs.places(ROOT / ".", "unet", train=True)
+        for output, name, train in (
+            (ROOT, None, False), (tmp_path, None, True), (ROOT, "mine", True)
+        ):  # fmt: skip
+            assert outputs.places(output, "unet", name, train=train).model.parent.name == "models"
+        monkeypatch.setattr("nuclei.data.monuseg.find", lambda: tmp_path)
+        assert outputs.places(ROOT, "unet", train=True).trained == "unet"
 
 
 def test_the_origin_of_weights_is_in_words():

@@ -65,6 +65,7 @@ def average(name, start):
         )
         if 0 < share < 1:
             recompute_statistics(network, batches, Checkpoint.CALIBRATION)
+        network.set_weights(modelzoo.as_saved(network, config).get_weights())
         plain, *others = (_scores(network, samples) for samples in sets)
         others = np.mean(others, axis=0)
         print(

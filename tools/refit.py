@@ -99,7 +99,9 @@ def _check(place, metrics, config, start):
     check_record(place, metrics, config, start)
     windows = len(patches.corners(IMAGE)) * len(monuseg.patients("train"))
     steps = windows // metrics["batch_size"]
-    if metrics["patches"] != "images" or metrics["steps_per_epoch"] != steps:
+    default = {"patches": "images", "patch_size": patches.SIZE, "stride": patches.STRIDE}
+    used = {key: metrics.get(key, value) for key, value in default.items()}  # unknown in old ones
+    if used != default or metrics["steps_per_epoch"] != steps:
         raise InputError(
             f"{place.name} was not trained on the default patches, and no others can be refitted: "
             "train it with its notebook and the defaults of PATCHES, PATCH_SIZE and STRIDE first."

@@ -47,10 +47,12 @@ class Page:
         The images that can be chosen. Each gives RGB, and micrometres per pixel.
     work : Work or None
         The image that is shown and its nuclei.
+    model : str or None
+        The model that found them.
     """
 
     def __init__(self, model="unet_instances", threshold=0.5, min_score=MIN_SCORE, slides=""):
-        self.work, self.chosen, self._waiting, self._maps = None, 0, None, {}
+        self.work, self.model, self.chosen, self._waiting, self._maps = None, None, 0, None, {}
         self.sources = {name: partial(example, name) for name in EXAMPLES}
         self.controls = Controls(model, threshold, min_score)
         problem, progress = partial(self.controls.say, kind="problem"), self.controls.progress
@@ -62,12 +64,13 @@ class Page:
         self.widget = self.controls.lay_out(
             self.upload, self.fields.widget, self.view.widget, self.charts.widget
         )
-        self._open(next(iter(EXAMPLES)))
+        first = next(iter(EXAMPLES))
+        self._open(first, self.sources[first])
 
     def _connect(self):
         controls = self.controls
         controls.files.observe(self._picked, "value")
-        controls.model.observe(lambda _: self.predict(), "value")
+        controls.model.observe(self._repredicted, "value")
         controls.mpp.observe(self._rescaled, "value")
         for slider in (controls.threshold, controls.min_score):
             slider.observe(lambda _: self.refine(), "value")
@@ -81,7 +84,7 @@ class Page:
         self.add(name, partial(read, name, content), f" ({number} of {count})" * (count > 1))
 
     def add(self, name, source, more=""):
-        """Offer an image and show it.
+        """Offer an image and show it, if it can be read.
 
         Parameters
         ----------
@@ -91,10 +94,7 @@ class Page:
         more : str
             To say after the name while it is opened.
         """
-        self.sources = {name: source, **{k: v for k, v in self.sources.items() if k != name}}
-        self._forget(name)
-        self._list(name)
-        self._open(name, more)
+        self._open(name, source, more)
 
     def _forget(self, name):
         """Drop the maps of an image whose name belongs to another from now on."""
@@ -109,19 +109,26 @@ class Page:
         files.observe(self._picked, "value")
 
     def _picked(self, change):
-        self._open(change["new"])
+        self._open(change["new"], self.sources[change["new"]])
 
-    def _open(self, name, more=""):
-        """Read an image and find its nuclei."""
+    def _open(self, name, source, more=""):
+        """Read an image, offer it, and find its nuclei."""
         self.controls.say(f"{name}{more}: reading ...")
         self.controls.progress(0)
         try:
-            image, mpp = self.sources[name]()
+            image, mpp = source()
         except InputError as error:
             self._fail(error)
-            del self.sources[name]
-            self._list(self.source[2])  # the image that is still shown
+            shown = self.source[2]
+            if self.sources.get(name) is source and name != shown:
+                del self.sources[name]
+            self._list(shown)
             return
+        if self.sources.get(name) is not source:
+            others = {key: value for key, value in self.sources.items() if key != name}
+            self.sources = {name: source, **others}
+            self._forget(name)
+        self._list(name)
         self.source = image, mpp, name
         self.controls.mpp.value = mpp
         self.predict(more)
@@ -136,11 +143,13 @@ class Page:
             self.source = image, change["new"], name
             self.predict()
 
+    def _repredicted(self, _):
+        self.predict()
+
     def predict(self, more=""):
         """Run the network on the image, unless its maps are in memory, and show the nuclei."""
         image, mpp, name = self.source
         controls = self.controls
-        controls.card.value = card(controls.model.value)
         controls.say(f"{name}{more}: looking for nuclei ...")
         start = time.monotonic()
         key = name, controls.model.value, mpp
@@ -152,7 +161,13 @@ class Page:
             self.work = Work(name, self._maps[key], *settings)
         except InputError as error:
             self._fail(error)
+            if self.model:  # whose nuclei are still shown
+                controls.model.unobserve(self._repredicted, "value")
+                controls.model.value = self.model
+                controls.model.observe(self._repredicted, "value")
             return
+        self.model = controls.model.value
+        controls.card.value = card(self.model)
         seconds = time.monotonic() - start
         controls.progress(0.9)
         self.view.show(image)
@@ -231,5 +246,5 @@ class Page:
 
     def _make_files(self):
         if self.work:
-            made = report.files(self.work, self.controls.model.value)
+            made = report.files(self.work, self.model)
             self.controls.links.value = report.links(made)

@@ -24,15 +24,18 @@ async function send(model, file, number, count) {
 }
 
 function render({ model, el }) {
+  let sent = Promise.resolve(); // files that are given while others are sent wait for these
   const label = document.createElement("label");
   label.textContent = model.get("label");
   const input = document.createElement("input");
   Object.assign(input, { type: "file", multiple: true, accept: model.get("accept") });
-  input.addEventListener("change", async () => {
+  input.addEventListener("change", () => {
     const files = [...input.files];
     input.value = ""; // the same file may be given again
-    for (const [index, file] of files.entries())
-      await send(model, file, index + 1, files.length);
+    for (const [index, file] of files.entries()) {
+      const next = () => send(model, file, index + 1, files.length);
+      sent = sent.then(next, next); // also after one that could not be read
+    }
   });
   label.append(input);
   el.append(label);
@@ -73,14 +76,16 @@ class Upload(anywidget.AnyWidget):
     def __init__(self, received, refused, progress):
         super().__init__()
         self._received, self._refused, self._progress = received, refused, progress
-        self._content = bytearray()
+        self._name, self._content = None, bytearray()
         self.add_class("nuclei-upload")
         self.on_msg(self._take)
 
     def _take(self, _, facts, buffers):
         """Add a piece to the file that is arriving; the browser sends them in order."""
         if facts["start"] == 0:
-            self._content = bytearray()
+            self._name, self._content = facts["name"], bytearray()
+        elif (facts["name"], facts["start"]) != (self._name, len(self._content)):
+            return  # of a file that another one has taken the place of
         self._content += buffers[0]
         size, arrived = facts["size"], len(self._content)
         # Not only the script refuses: a visitor can send other messages than it does.

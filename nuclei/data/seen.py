@@ -14,6 +14,7 @@ def digest(image):
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W, 3)
+        Or any other array.
 
     Returns
     -------
@@ -21,6 +22,23 @@ def digest(image):
         16 hexadecimal digits.
     """
     return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+
+
+def fingerprint(samples):
+    """A number for images and their annotations, in this order, which tells nothing else of them.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    parts = [(sample.image, sample.mask, sample.labels) for sample in samples]
+    digests = [digest(part) for one in parts for part in one if part is not None]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def read(name):

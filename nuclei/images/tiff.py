@@ -26,7 +26,7 @@ FLUORESCENCE = re.compile(r"<Channel[^>]*(Fluor|Wavelength)")
 ORIENTATION = 274
 """Number of the tag of TIFF and EXIF that says how viewers turn the image."""
 
-_BITS, _SAMPLES = 258, 277
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 277
 
 MOST = 10**9
 """Bytes that decoding an image may take."""
@@ -57,13 +57,17 @@ def is_beyond_pillow(image, path):
     Returns
     -------
     bool
-        True for compressions that Pillow may lack, for YCbCr without JPEG, for three samples of
-        which Pillow sees one, and for several pages unless the first one is the image: Pillow sees
-        nothing but the first page.
+        True for compressions that Pillow may lack, for YCbCr without JPEG, and for three samples of
+        which Pillow sees one. True for more than 8 bits if white is zero, or if they are compressed
+        in big-endian order: Pillow swaps their bytes once too often. True for several pages unless
+        the first one is the image: Pillow sees nothing but the first page.
     """
     if image.info.get("compression") in _BEYOND_PILLOW or image.mode == "YCbCr":
         return True
     if image.mode == "L" and image.tag_v2.get(_SAMPLES) == 3:
+        return True
+    swapped = image.tag_v2.prefix == b"MM" and image.info.get("compression", "raw") != "raw"
+    if is_deep(image) and (swapped or image.tag_v2.get(_PHOTOMETRIC) == 0):
         return True
     if not getattr(image, "is_animated", False):
         return False
@@ -236,7 +240,7 @@ def _greys(pixels, page):
     """Greys, or RGB if the TIFF has a palette, as Pillow gives them."""
     if page.photometric == 3 and page.colormap is not None:
         return np.moveaxis(page.colormap[:, pixels] >> 8, 0, -1).astype(np.uint8)
-    if page.photometric == 0 and pixels.dtype in (np.uint8, bool):  # white is zero
+    if page.photometric == 0 and pixels.dtype in (np.uint8, np.uint16, bool):  # white is zero
         return ~pixels
     return pixels
 

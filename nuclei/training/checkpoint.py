@@ -1,5 +1,6 @@
 """Save the best weights of a training, and its state, so that it can be resumed."""
 
+import json
 import math
 import time
 from contextlib import ExitStack, nullcontext
@@ -39,15 +40,19 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
     monitor : str or None
         The validation score by which the best weights are chosen; higher is better. None, for a
         training without validation: the last epoch has the best weights.
+    settings : dict, optional
+        What the training depends on, JSON-serialisable. A training with other settings is not
+        resumed.
     """
 
     CALIBRATION = 12
     """Batches, at most an epoch, for the batch normalisation statistics of the averaged weights."""
 
-    def __init__(self, folder, batches, steps_per_epoch, monitor="val_dice"):
+    def __init__(self, folder, batches, steps_per_epoch, monitor="val_dice", settings=None):
         super().__init__(swap_on_epoch=True)
         self.folder, self.batches, self.monitor = Path(folder), batches, monitor
         self.steps_per_epoch = steps_per_epoch
+        self.settings = json.loads(json.dumps(settings or {}))  # which knows no tuples
         self.history = []
 
     def restore(self, model):
@@ -66,8 +71,8 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         Raises
         ------
         InputError
-            If the state belongs to another network or cannot be read, or if another process is
-            training in the folder.
+            If the state belongs to another network or to other settings or cannot be read, or if
+            another process is training in the folder.
         """
         self._lock()
         # TensorFlow needs the optimizer state in the same strategy scope as the weights. Built only
@@ -77,8 +82,11 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
             model.optimizer.build(model.trainable_variables)
         state = self.folder / "state.weights.h5"
         if not state.exists():
+            with atomic_write(self._settings_file) as path:
+                path.write_text(json.dumps(self.settings), encoding="utf-8")
             return 0
         cure = f"delete {self.folder} to start over."
+        self._check_settings(cure)
         load_weights(model, state, cure)
         steps = int(ops.convert_to_numpy(model.optimizer.iterations))
         if not steps:  # Keras silently skips an optimizer that does not fit
@@ -89,6 +97,23 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.history = read_history(self.folder)[:epochs]
         print(f"Resuming after epoch {epochs} from {self.folder}.")
         return epochs
+
+    @property
+    def _settings_file(self):
+        return self.folder / "settings.json"
+
+    def _check_settings(self, cure):
+        """Raise an InputError if the state is of a training with other settings."""
+        try:
+            before = json.loads(self._settings_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # it is of an earlier release
+            return
+        for name in sorted(before.keys() & self.settings.keys()):
+            if before[name] != self.settings[name]:
+                raise InputError(
+                    f"{self.folder} holds a training that is not finished and has another {name} "
+                    f"({before[name]}, not {self.settings[name]}): set it back, or {cure}"
+                )
 
     def best(self):
         """Return the row of the history with the highest validation score, or else the last."""

@@ -90,6 +90,48 @@ def test_a_visit(page, tissue):
     assert controls.bar.layout.visibility == "hidden"
 
 
+def test_an_image_stays_when_another_of_its_name_is_damaged(page, tissue):
+    send(page, "a.png", encoded(tissue, "PNG"))
+    send(page, "a.png", b"no image")
+    files = page.controls.files
+    assert "a.png is not an image" in page.controls.status.value
+    assert page.work.name == files.value == "a.png" and "a.png" in files.options
+    files.value = "Synthetic tissue 2"
+    assert page.work.name == "Synthetic tissue 2"
+    files.value = "a.png"
+    assert page.work.name == "a.png" and page.work.found.image.shape == tissue.shape
+
+
+def test_a_model_that_fails_is_not_named_as_the_one_that_found_the_nuclei(page, monkeypatch):
+    def fail(name):
+        raise InputError(f"{name} is damaged: get a fresh copy.")
+
+    controls = page.controls
+    first, other = (
+        controls.model.value,
+        next(name for name in controls.model.options if name != controls.model.value),
+    )
+    card = controls.card.value
+    monkeypatch.setattr(module, "load_engine", fail)
+    controls.model.value = other
+    assert f"{other} is damaged" in controls.status.value
+    assert (page.model, controls.model.value, controls.card.value) == (first, first, card)
+    monkeypatch.setattr(module, "load_engine", lambda name: Dark())
+    controls.model.value = other
+    assert (page.model, controls.model.value) == (other, other) and controls.card.value != card
+
+
+def test_pieces_of_two_files_are_not_mixed(page, tissue):
+    """Two visits of the field at once, from which pieces arrive in turn."""
+    contents = {name: encoded(tissue, "TIFF") for name in ("a.tif", "b.tif")}
+    half = len(contents["a.tif"]) // 2
+    for start, stop in ((0, half), (half, None)):
+        for name, content in contents.items():
+            facts = {"name": name, "size": len(content), "number": 1, "count": 1, "start": start}
+            page.upload._handle_custom_msg(facts, [memoryview(content[start:stop])])
+    assert page.work.name == "b.tif" and "a.tif" not in page.controls.files.options
+
+
 def test_images_that_were_shown_are_not_predicted_again(page, tissue, monkeypatch):
     asked = []
     predict = module.predict_maps

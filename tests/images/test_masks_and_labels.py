@@ -6,6 +6,7 @@ import pytest
 from image_files import noise, refused, save, write_tiff
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from skimage.measure import label
 
 from nuclei.errors import InputError
 from nuclei.images import read_grey, read_labels, read_mask
@@ -83,16 +84,23 @@ class TestReadMask:
         np.testing.assert_array_equal(read, discs())
 
     @pytest.mark.parametrize("dtype", ["i4", "u4", "f2", "f4", "f8", "i2"])
-    @pytest.mark.parametrize("compression", [None, "zstd", "lzw"])
-    def test_numbers_of_any_type_are_read(self, tmp_path, dtype, compression):
-        pixels = discs().astype(dtype)
-        options = {"photometric": "minisblack", "compression": compression}
+    @pytest.mark.parametrize("compression", [None, "zstd", "lzw", "zlib"])
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    @pytest.mark.parametrize("high", [1, 255])
+    def test_numbers_of_any_type_are_read(self, tmp_path, dtype, compression, byteorder, high):
+        pixels = discs().astype(dtype) * np.array(high, dtype)
+        options = {"photometric": "minisblack", "compression": compression, "byteorder": byteorder}
         path = write_tiff(tmp_path / "mask.tif", pixels, **options)
         np.testing.assert_array_equal(read_mask(path), discs())
+        if dtype != "f2":  # which is too coarse for numbers of nuclei
+            labels = label(discs()) + 300 * discs()
+            path = write_tiff(tmp_path / "labels.tif", labels.astype(dtype), **options)
+            np.testing.assert_array_equal(read_labels(path), labels)
 
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
     @pytest.mark.parametrize("compression", [None, "zstd", "jpegxl"])
-    def test_white_may_be_zero(self, tmp_path, compression):
-        pixels = np.where(discs(), 0, 255).astype(np.uint8)
+    def test_white_may_be_zero(self, tmp_path, compression, dtype):
+        pixels = np.where(discs(), 0, np.iinfo(dtype).max).astype(dtype)
         options = {"photometric": "miniswhite", "compression": compression}
         path = write_tiff(tmp_path / "mask.tif", pixels, **options)
         np.testing.assert_array_equal(read_mask(path), discs())

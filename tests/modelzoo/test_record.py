@@ -5,7 +5,9 @@ import subprocess
 
 import keras
 import numpy as np
+import pytest
 
+from nuclei import model_card
 from nuclei.data.dataset import Sample
 from nuclei.training import record
 from nuclei.training.record import provenance, training_record
@@ -26,6 +28,23 @@ def test_the_record_of_a_training_holds_what_the_card_needs(trained):
     assert kept["data"] == "synthetic tissue" and kept["hardware"] == {"device": "CPU"}
     assert kept["parameters"] == trained.count_params() and "commit" in kept
     json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    ("start_data", "data", "words"),
+    [
+        ([], "MoNuSeg", ["commercially"]),
+        ([], "synthetic tissue", ["comes with this code"]),
+        (["MoNuSeg"], "synthetic tissue", ["commercially", "comes with this code"]),
+        (["mine"], "MoNuSeg", ["owners of mine", "commercially"]),
+        (["MoNuSeg", "mine"], "yours", ["commercially", "owners of mine", "owners of yours"]),
+    ],
+)
+def test_the_licence_is_that_of_all_that_was_trained_on(start_data, data, words):
+    sentences = model_card._licence({"start_data": start_data, "data": data})
+    places = [sentences.find(word) for word in words]
+    assert min(places) >= 0 and places == sorted(places)
+    assert ("commercially" in sentences) == ("MoNuSeg" in [*start_data, data])
 
 
 def test_provenance_names_code_and_software():

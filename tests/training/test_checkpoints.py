@@ -13,7 +13,7 @@ from nuclei.atomic import locked
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
-from nuclei.training.history import read_history
+from nuclei.training.history import read_history, write_history
 
 STEPS, EPOCHS = 3, 4
 
@@ -116,7 +116,8 @@ def test_history_has_a_row_an_epoch(uninterrupted):
     columns = ["epoch", "seconds", "dice", "loss", "val_dice", "val_loss"]
     assert sorted(checkpoint.history[0]) == sorted(columns)
     names = sorted(path.name for path in checkpoint.folder.iterdir())
-    assert names == ["best.weights.h5", "history.csv", "lock", "state.weights.h5"]
+    weights = ["best.weights.h5", "state.weights.h5"]
+    assert names == sorted([*weights, "history.csv", "lock", "settings.json"])
 
 
 def test_the_best_weights_are_those_that_were_validated(uninterrupted, data):
@@ -268,6 +269,26 @@ def test_a_state_of_another_precision_gets_a_sentence(state):
     finally:
         keras.config.set_dtype_policy(policy)
     assert "another precision" in refusal(other, state)
+
+
+def test_a_state_of_other_settings_gets_a_sentence(model, data, tmp_path):
+    def checkpoint(**settings):
+        return training.Checkpoint(tmp_path / "a", None, STEPS, settings=settings)
+
+    first = checkpoint(images="12ab", epochs=4, augmentation={"turn": (1, 2)})
+    assert first.restore(model) == 0
+    model.optimizer.iterations.assign(STEPS)
+    model.save_weights(tmp_path / "a" / "state.weights.h5")
+    write_history(tmp_path / "a", [{"epoch": 1, "seconds": 1.0, "val_dice": 0.5}])
+    assert checkpoint(images="12ab", epochs=4, augmentation={"turn": (1, 2)}).restore(model) == 1
+    for change in ({"images": "34cd"}, {"epochs": 5}, {"augmentation": {"turn": (1, 3)}}):
+        (name, value), *_ = change.items()
+        other = checkpoint(**{**first.settings, **change})
+        with pytest.raises(InputError, match=f"is not finished and has another {name} ") as error:
+            other.restore(model)
+        assert str(error.value).endswith(f"set it back, or delete {other.folder} to start over.")
+    (tmp_path / "a" / "settings.json").unlink()  # as an earlier release left it
+    assert other.restore(model) == 1
 
 
 def test_steps_that_overflow_are_part_of_their_epoch(model, state):
