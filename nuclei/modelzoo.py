@@ -141,7 +141,7 @@ def start_from(network, name, splits=None):
     ------
     InputError
         If there is no such model, its layers do not fit those of the network, or it was trained on
-        an image or a patient that is held out now.
+        an image, or a patient of MoNuSeg, that is held out now.
     """
     if splits:
         seen.refuse(name, seen.read(name), splits)

@@ -106,7 +106,7 @@ def test_a_training_that_cannot_be_repeated_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="small began with random weights, not with models/unet"):
         refit.refit(model, "unet")
     metrics = modelzoo.read_metrics(model)
-    for other in ({"patches": "files"}, {"steps_per_epoch": 400}):
+    for other in ({"patches": "files"}, {"steps_per_epoch": 400}, {"stride": 149}):
         (model / "metrics.json").write_text(json.dumps(metrics | other))
         with pytest.raises(InputError, match="small was not trained on the default patches"):
             refit.refit(model)

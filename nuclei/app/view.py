@@ -60,8 +60,10 @@ class View:
         height, width = self._shape = image.shape[:2]
         self._bounds = (-height, 0), (0, width)
         photograph = ipyleaflet.ImageOverlay(url=picture.photograph(image), bounds=self._bounds)
+        before, self.widget.layers = self.widget.layers, (photograph,)
+        for layer in before:
+            layer.close()  # or its picture stays in memory
         self.layer = self._mark = None
-        self.widget.layers = (photograph,)
         self.widget.center = -height / 2, width / 2
         self._fit()
 
@@ -102,6 +104,7 @@ class View:
     def _replace(self, mark):
         if self._mark:
             self.widget.remove(self._mark)
+            self._mark.close()
         if mark:
             self.widget.add(mark)
         self._mark = mark

@@ -14,6 +14,9 @@ from nuclei.slides.pyramid import write_pyramid
 for name in ("ipyleaflet", "bqplot", "anywidget"):
     pytest.importorskip(name, reason=f"the page needs {name}: pip install -r requirements.txt")
 
+import ipywidgets  # noqa: E402
+from ipyleaflet import CircleMarker, ImageOverlay  # noqa: E402
+
 from nuclei.app import fields, upload  # noqa: E402
 from nuclei.app import page as module  # noqa: E402
 from nuclei.app.charts import AREA, Charts  # noqa: E402
@@ -149,6 +152,19 @@ def test_images_that_were_shown_are_not_predicted_again(page, tissue, monkeypatc
     monkeypatch.setattr(module, "KEPT", tissue[..., 0].size)
     send(page, "c.png", encoded(tissue, "PNG"))
     assert [key[0] for key in page._maps] == ["c.png"]
+
+
+def test_pictures_that_are_no_longer_shown_are_let_go(page, tissue):
+    def pictures():
+        widgets = ipywidgets.widgets.widget._instances.values()
+        return sum(isinstance(one, (ImageOverlay, CircleMarker)) for one in widgets)
+
+    page.choose(1)
+    before = pictures()
+    for number, name in enumerate("abc", start=1):
+        send(page, f"{name}.png", encoded(tissue, "PNG"))
+        page.choose(number)
+    assert pictures() == before
 
 
 def test_progress_rises_over_the_windows(page, monkeypatch):
