@@ -31,7 +31,8 @@ MoNuSeg it is 0.70 and more after JPEG of quality 50. In other images it is 0.35
 and less if the same glass covers both."""
 
 PLAIN = 0.3
-"""Patches whose details have a smaller median, of 1, are half of glass, and say nothing."""
+"""Least median strength of the details of a patch. It is 0.48 and more in images of MoNuSeg. Of a
+patch with less, half is glass, and it says nothing."""
 
 NOISE = 5
 """Greys, of 255, by which glass varies."""
@@ -133,7 +134,7 @@ def _likeness(values, others):
 
 
 def _details(grey):
-    """What is finer than `FINE`, divided by its strength nearby: about 1, and near 0 in glass."""
+    """What is finer than `FINE`, divided by its strength nearby: all tissue counts alike."""
     fine = grey - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), FINE)
     strength = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), FINE))
     return fine / (strength + NOISE)

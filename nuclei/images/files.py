@@ -59,8 +59,13 @@ def write_png(path, pixels, texts=None):
     InputError
         If the file cannot be written.
     """
+    with atomic_write(path) as temporary:
+        save_png(temporary, pixels, texts)
+
+
+def save_png(path, pixels, texts=None):
+    """Write a PNG as `write_png` does, but under its name at once; an OSError if that fails."""
     kept = PngInfo()
     for keyword, text in (texts or {}).items():
         kept.add_text(keyword, text)
-    with atomic_write(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=kept)
+    Image.fromarray(pixels).save(path, format="PNG", pnginfo=kept)

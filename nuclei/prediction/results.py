@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import tifffile
 from PIL import Image
 
-from ..atomic import atomic_write, expand
-from ..images import write_png
+from ..atomic import atomic_write, expand, explain_write_errors
+from ..images.files import save_png
 from . import h5ad, measures, outlines
 
 RECORD = "nuclei"
@@ -103,7 +105,7 @@ def write(
     settings=None,
     record=None,
 ):
-    """Write the nuclei of an image, each file completely or not at all.
+    """Write the nuclei of an image, all files or none.
 
     Parameters
     ----------
@@ -132,35 +134,40 @@ def write(
         If a file cannot be written.
     """
     kinds = {"probability": probability, "overlay": overlay, "instances": instances}
-    *others, mask = paths(out, stem, anndata=settings is not None, **kinds)
-    stem = expand(out) / stem
-    if probability:
-        with atomic_write(f"{stem}_probability.tif") as temporary:
-            tifffile.imwrite(temporary, found.probability, compression="zlib")
-    if instances:
-        _write_nuclei(found, stem, choice, settings)
-    if overlay:
-        from .overlay import outline  # not at the top: it loads scikit-image
+    *_, mask = paths(out, stem, anndata=settings is not None, **kinds)
+    stem, drafts = expand(out) / stem, {}
+    with ExitStack() as stack:
+        # All files are renamed at the end, the first of them last: a mask says that the others of
+        # its image are there.
+        finished = stack.enter_context(atomic_write(mask))
 
-        nuclei = found.labels if instances else found.mask
-        write_png(f"{stem}_overlay.png", outline(found.image, nuclei))
-    record = {**(record or {}), "files": {path.name: digest(path) for path in others}}
-    # The mask is written last: if it exists, the other files of the image do too.
-    write_png(mask, found.mask.astype(np.uint8) * 255, {RECORD: json.dumps(record)})
+        def draft(ending):
+            path = Path(f"{stem}{ending}")
+            drafts[path.name] = stack.enter_context(atomic_write(path))
+            return drafts[path.name]
+
+        if probability:
+            tifffile.imwrite(draft("_probability.tif"), found.probability, compression="zlib")
+        if instances:
+            _write_nuclei(found, draft, choice, settings)
+        if overlay:
+            from .overlay import outline  # not at the top: it loads scikit-image
+
+            nuclei = found.labels if instances else found.mask
+            save_png(draft("_overlay.png"), outline(found.image, nuclei))
+        files = {name: digest(path) for name, path in drafts.items()}
+        text = json.dumps({**(record or {}), "files": files})
+        with explain_write_errors(mask):
+            save_png(finished, found.mask.astype(np.uint8) * 255, {RECORD: text})
 
 
-def _write_nuclei(found, stem, choice, settings):
-    """Write the labels, outlines and measures; they are renamed together, for runs that end."""
+def _write_nuclei(found, draft, choice, settings):
+    """Write the labels, outlines and measures; `draft` gives the path for an ending."""
     rows = measures.measure(found.labels, found.image, found.mpp, choice, found.scores)
     kind = "uint16" if found.labels.max() < 2**16 else "uint32"
-    with (
-        atomic_write(f"{stem}_labels.tif") as labels,
-        atomic_write(f"{stem}.geojson") as objects,
-        atomic_write(f"{stem}.csv") as table,
-    ):
-        tifffile.imwrite(labels, found.labels.astype(kind), compression="zlib")
-        objects.write_text(outlines.geojson(found.labels, rows), encoding="utf-8")
-        measures.write_table(table, rows, choice)
+    tifffile.imwrite(draft("_labels.tif"), found.labels.astype(kind), compression="zlib")
+    draft(".geojson").write_text(outlines.geojson(found.labels, rows), encoding="utf-8")
+    measures.write_table(draft(".csv"), rows, choice)
     if settings is not None:
         columns = {name: [row[name] for row in rows] for name in measures.COLUMNS[choice]}
-        h5ad.write(f"{stem}.h5ad", columns, {**settings, "mpp": found.mpp})
+        h5ad.write(draft(".h5ad"), columns, {**settings, "mpp": found.mpp})

@@ -243,7 +243,7 @@ def _finished(stem, settings, slide):
         print(f"{lost} is missing or damaged: the slide is predicted again.", file=sys.stderr)
         with explain_write_errors(path):
             path.unlink()
-        shutil.rmtree(Path(f"{stem}.work"), ignore_errors=True)
+        shutil.rmtree(f"{stem}.work", ignore_errors=True)
         return None
-    shutil.rmtree(Path(f"{stem}.work"), ignore_errors=True)  # a run may have ended before
+    shutil.rmtree(f"{stem}.work", ignore_errors=True)  # a run may have ended before
     return report
