@@ -153,7 +153,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
 
 def _refuse_foreign(stem):
     """Raise a SlideError if results would replace files that no run is known to have written."""
-    if Path(f"{stem}.json").exists() or (Path(f"{stem}.work") / "settings.json").exists():
+    if Path(f"{stem}.json").exists() or Path(f"{stem}.work").exists():
         return
     for kind in (".zarr", ".geojson", ".parquet", ".h5ad"):
         if (other := Path(f"{stem}{kind}")).exists():
@@ -207,13 +207,12 @@ def _begin(job, slide, settings):
         shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
         shutil.rmtree(job.work, ignore_errors=True)
         (Path(job.work) / "nuclei").mkdir(parents=True)
-        # First of all: it says that what comes next is of this run.
-        with atomic_write(begun) as temporary:
-            temporary.write_text(json.dumps(settings), encoding="utf-8")
         name = Path(job.slide).stem
         finest = slide.mpp / slide.scale
         corner = tuple(n * finest for n in slide.offset[::-1])
         ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name, corner)
+    with atomic_write(begun) as temporary:
+        temporary.write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _fill_pyramids(client, job, todo):
@@ -241,9 +240,11 @@ def _finished(stem, settings, slide):
         return None
     if lost := lost_result(stem, slide.shape, report):
         print(f"{lost} is missing or damaged: the slide is predicted again.", file=sys.stderr)
+        work = Path(f"{stem}.work")
+        shutil.rmtree(work, ignore_errors=True)
         with explain_write_errors(path):
+            work.mkdir(exist_ok=True)  # it says that what is left is of a run
             path.unlink()
-        shutil.rmtree(f"{stem}.work", ignore_errors=True)
         return None
     shutil.rmtree(f"{stem}.work", ignore_errors=True)  # a run may have ended before
     return report
