@@ -42,7 +42,7 @@ def test_tables_show_the_metrics(tmp_path):
     card = results.pages(tmp_path)[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
     assert "| models/first weights, trained at commit 1234567 |" in card
-    assert "the card names the weights\nit began with: `unet`.\n" in readme
+    assert "The card names the\nweights it began with: `unet`.\n" in readme
     assert (
         readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme
     )

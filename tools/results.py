@@ -85,8 +85,8 @@ def comparison(models):
             "shared AJI, as in the challenge of\n2018, one prediction may match several nuclei.",
             *(
                 [
-                    "\nTrained in several runs, of which this is the time of the last one; the "
-                    f"card names the weights\nit began with: {', '.join(begun)}."
+                    "\nThese were trained in several runs, and the table has the time of the last "
+                    f"one. The card names the\nweights it began with: {', '.join(begun)}."
                 ]
                 if begun
                 else []
