@@ -166,6 +166,19 @@ def test_fewer_results_than_there_are_count_as_done(red):
     assert run("--resume")[1]["a1.png"]["state"] == "skipped"
 
 
+@pytest.mark.parametrize("name", ["a1.csv", "a1.geojson", "a1_labels.tif"])
+def test_results_of_other_settings_do_not_stay_beside_new_ones(red, tmp_path, name):
+    """Those of the same settings do, and so does a file that was changed by hand."""
+    run()
+    file, bare = tmp_path / "out" / name, ("predict", "unet", "in", "--out", "out")
+    assert main([*bare, "--overlay"]) == 1 and file.exists()
+    assert run("--resume")[1]["a1.png"]["state"] == "skipped"
+    assert main([*bare, "--threshold", "0.4"]) == 1 and not file.exists()
+    run()
+    file.write_bytes(b"by hand")
+    assert main([*bare, "--threshold", "0.4"]) == 1 and file.read_bytes() == b"by hand"
+
+
 def test_slides_of_other_settings_are_refused_and_the_others_go_on(red, tmp_path):
     write_pyramid(tmp_path / "in" / "s.tif", np.full((700, 700, 3), 243, np.uint8))
     assert run()[1]["s.tif"]["state"] == "done"

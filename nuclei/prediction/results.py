@@ -43,13 +43,19 @@ def foreign(files):
     Path or None
         None if none of them is there, or if the mask has a record: then they are earlier results.
     """
-    try:
-        with Image.open(files[-1]) as image:
-            if RECORD in image.info:
-                return None
-    except Exception:  # there is no mask, or it is damaged
-        pass
+    if _read_record(files[-1]):
+        return None
     return next((path for path in files if path.exists()), None)
+
+
+def _read_record(mask):
+    """Read the record in a mask, and the hashes of the other files; None if it has none."""
+    try:
+        with Image.open(mask) as image:
+            record = json.loads(image.info[RECORD])
+        return record, dict(record.pop("files"))
+    except Exception:  # whatever is wrong with it, it is none of these masks
+        return None
 
 
 def are_written(files, record):
@@ -71,17 +77,27 @@ def are_written(files, record):
         False also if a file is missing or damaged.
     """
     *others, mask = files
+    before, known = _read_record(mask) or (None, {})
+    return (
+        before == _as_read(record)
+        and all(path.name in known and known[path.name] == digest(path) for path in others)
+        and _is_intact(mask)
+    )
+
+
+def _is_intact(mask):
+    """Return whether all pixels of a mask can be read."""
     try:
         with Image.open(mask) as image:
-            image.load()  # fails if it is damaged
-            before = json.loads(image.info[RECORD])
-        written = before.pop("files")
-        # Through JSON, too, which knows no tuples.
-        return before == json.loads(json.dumps(record)) and all(
-            written[path.name] == digest(path) for path in others
-        )
-    except Exception:  # whatever is wrong with it, it is none of these masks
+            image.load()
+    except Exception:
         return False
+    return True
+
+
+def _as_read(record):
+    """Return a record as it is read from a mask: JSON knows no tuples."""
+    return json.loads(json.dumps(record or {}))
 
 
 def digest(path):
@@ -106,6 +122,9 @@ def write(
     record=None,
 ):
     """Write the nuclei of an image, all files or none.
+
+    Files of an earlier run that are not written again are removed if it had other settings, because
+    they would contradict the new ones. A file that was changed since is kept.
 
     Parameters
     ----------
@@ -133,9 +152,9 @@ def write(
     InputError
         If a file cannot be written.
     """
-    kinds = {"probability": probability, "overlay": overlay, "instances": instances}
-    *_, mask = paths(out, stem, anndata=settings is not None, **kinds)
+    *every, mask = paths(out, stem, probability=True, overlay=True, instances=True, anndata=True)
     stem, drafts = expand(out) / stem, {}
+    before, known = _read_record(mask) or (None, {})
     with ExitStack() as stack:
         # All files are renamed at the end, the first of them last: a mask says that the others of
         # its image are there.
@@ -156,9 +175,16 @@ def write(
             nuclei = found.labels if instances else found.mask
             save_png(draft("_overlay.png"), outline(found.image, nuclei))
         files = {name: digest(path) for name, path in drafts.items()}
+        others = [path for path in every if path.name in known and path.name not in files]
+        unchanged = [path for path in others if digest(path) == known[path.name]]
+        if before == _as_read(record):  # then they are as true as the new ones
+            files |= {path.name: known[path.name] for path in unchanged}
+            unchanged = []
         text = json.dumps({**(record or {}), "files": files})
         with explain_write_errors(mask):
             save_png(finished, found.mask.astype(np.uint8) * 255, {RECORD: text})
+    for path in unchanged:
+        path.unlink(missing_ok=True)
 
 
 def _write_nuclei(found, draft, choice, settings):
