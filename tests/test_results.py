@@ -30,25 +30,29 @@ def test_tables_show_the_metrics(tmp_path):
     metrics["val"]["mean"]["dice"]["mean"] = 0.9
     metrics["altered"] = {alteration: {"dice": 0.4} for alteration in ALTERATIONS}
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    (tmp_path / "README.md").write_text("before\n{}\noutdated\n{}\nafter\n".format(*results.MARKS))
+    readme, details = tmp_path / "README.md", tmp_path / "docs" / "results.md"
+    details.parent.mkdir()
+    for page in (readme, details):
+        page.write_text("before\n{}\noutdated\n{}\nafter\n".format(*results.MARKS))
 
-    readme = results.pages(tmp_path)[tmp_path / "README.md"]
-    assert "| **0.123** (0.100 to 0.200) |" in readme
-    assert "| 0.568 |" in readme
-    assert "| [unet](models/unet) | 0.900 | 0.400 | 0.400 | 0.400 | 0.400 | 0.500 |\n" in readme
+    pages = results.pages(tmp_path)
+    for page in (readme, details):
+        text = pages[page]
+        assert text.startswith("before\n") and text.endswith("\nafter\n") and "outdated" not in text
+        assert "| **0.123** (0.100 to 0.200) |" in text
+        assert "on 9 CPU cores with AVX.\n" in text
+    assert pages[readme].count("| 0.400 | 0.12 | 1.9 M |\n") == 1
+    assert "| 0.568 |\n" in pages[details]
+    row = "| [unet](../models/unet) |"
+    assert f"{row} 0.900 | 0.400 | 0.400 | 0.400 | 0.400 | 0.400 |\n" in pages[details]
     fast = "OpenVINO, int8 | 0.4321 | 0.3000 | 0.2000 | 0.12 |"
-    assert f"| [unet](models/unet) | {fast}\n" in readme
-    assert "network for\none image, on 9 CPU cores with AVX.\n" in readme
-    card = results.pages(tmp_path)[folder / "README.md"]
+    assert f"{row} {fast}\n" in pages[details]
+    card = pages[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
     assert "| models/first weights, trained at commit 1234567 |" in card
-    assert "The card names the\nweights it began with: `unet`.\n" in readme
-    assert (
-        readme.startswith("before\n") and readme.endswith("\nafter\n") and "outdated" not in readme
-    )
 
 
-def test_a_readme_without_the_marks_is_refused(tmp_path):
+def test_a_page_without_the_marks_is_refused(tmp_path):
     (tmp_path / "README.md").write_text(results.MARKS[0])
     with pytest.raises(InputError, match="lacks the line .*end of results"):
         results.pages(tmp_path)
