@@ -20,7 +20,7 @@ from nuclei import modelzoo, training
 from nuclei.allocator import keep_freed_memory
 from nuclei.data import monuseg
 from nuclei.data.augmentation import AugmentedBatches
-from nuclei.data.targets import targets
+from nuclei.data.targets import training_targets
 from nuclei.training import devices
 
 BATCH_SIZE = 8
@@ -89,11 +89,11 @@ def main():
     device = devices.prepare(seed=0, precision=options.precision)
     config = modelzoo.read_config(modelzoo.find(options.model))
     samples = monuseg.load("train")[:3]
-    images, truth = [s.image for s in samples], [s.mask for s in samples]
     network, plain = (compiled(config, device, fast) for fast in (True, False))
-    if network.output_shape[-1] > 1:
-        truth = [targets(s.labels) for s in samples]
-    batches = AugmentedBatches(images, truth, BATCH_SIZE, seed=0)
+    truth = training_targets(
+        [s.mask for s in samples], [s.labels for s in samples], network.output_shape[-1] > 1
+    )
+    batches = AugmentedBatches([s.image for s in samples], truth, BATCH_SIZE, seed=0)
 
     def fit(network, stream):
         return lambda steps: network.fit(stream, steps_per_epoch=steps, verbose=0, shuffle=False)

@@ -31,10 +31,11 @@ def train(images, masks, val, steps, epochs, seed, folder):
     network.compile(
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
     )
-    checkpoint = Checkpoint(folder, AugmentedBatches(images, masks, BATCH_SIZE, seed), steps)
+    batches = AugmentedBatches(images, masks, BATCH_SIZE, seed)
+    checkpoint = Checkpoint(folder, batches, steps)
     done = checkpoint.restore(network)
     network.fit(
-        AugmentedBatches(images, masks, BATCH_SIZE, seed, first=done * steps),
+        batches.starting(done * steps),
         steps_per_epoch=steps,
         epochs=epochs,
         initial_epoch=done,

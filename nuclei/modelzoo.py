@@ -145,12 +145,15 @@ def start_from(network, name, splits=None):
     """
     if splits:
         seen.refuse(name, seen.read(name), splits)
-    pairs = list(zip(network.layers, load(name).layers, strict=False))
+    trained = load(name)
     try:
-        for layer, trained_layer in pairs[:-1]:
+        if [_kind(layer) for layer in network.layers] != [_kind(layer) for layer in trained.layers]:
+            raise ValueError("other layers")
+        *pairs, last_pair = zip(network.layers, trained.layers, strict=True)
+        for layer, trained_layer in pairs:
             layer.set_weights(trained_layer.get_weights())
         # Of the last layer those channels that both have, the mask at least.
-        layer, trained_layer = pairs[-1]
+        layer, trained_layer = last_pair
         both = min(network.output_shape[-1], trained_layer.output.shape[-1])
         last = layer.get_weights()
         for new, old in zip(last, trained_layer.get_weights(), strict=True):
@@ -161,6 +164,11 @@ def start_from(network, name, splits=None):
             f"{name} does not fit this {network.name}: start from a model of the same network "
             "and width, or from none."
         ) from error
+
+
+def _kind(layer):
+    """What a layer does, which its weights do not tell."""
+    return type(layer).__name__, getattr(layer, "dilation_rate", None)
 
 
 def as_saved(model, config):

@@ -102,14 +102,20 @@ def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
         refit.refit(model)
 
 
+def test_patches_are_cut_as_those_of_the_first_training(images):
+    settings = TOLD | {"seed": 0, "augmentation": {}, "patch_size": 128, "stride": 64}
+    batches = refit.batches_of(images["train"], CONFIG, settings)
+    assert batches[0][0].shape == (4, 128, 128, 3) and batches[0][1].shape == (4, 128, 128, 2)
+    assert batches.steps_per_epoch == len(images["train"]) * 16 // 4
+
+
 def test_a_training_that_cannot_be_repeated_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="small began with random weights, not with models/unet"):
         refit.refit(model, "unet")
     metrics = modelzoo.read_metrics(model)
-    for other in ({"patches": "files"}, {"steps_per_epoch": 400}, {"stride": 149}):
-        (model / "metrics.json").write_text(json.dumps(metrics | other))
-        with pytest.raises(InputError, match="small was not trained on the default patches"):
-            refit.refit(model)
+    (model / "metrics.json").write_text(json.dumps(metrics | {"patches": "files"}))
+    with pytest.raises(InputError, match="small was trained on patch files, and only a training"):
+        refit.refit(model)
     del metrics["augmentation"]
     (model / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(InputError, match="record of small does not tell how it was trained"):

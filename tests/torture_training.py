@@ -24,21 +24,18 @@ def patches():
 
 def train(folder):
     images, masks = patches()
-
-    def batches(first=0):
-        return AugmentedBatches(images, masks, 4, SEED, first, size=32, stride=32)
-
+    batches = AugmentedBatches(images, masks, 4, SEED, size=32, stride=32)
     devices.prepare(SEED, "float32")
     network = unet(2, 1)
     network.compile(
         training.adamw(STEPS * EPOCHS, 1e-2), training.bce_dice_loss, metrics=[training.Dice()],
         jit_compile=False,
     )  # fmt: skip
-    checkpoint = training.Checkpoint(folder, batches(), STEPS)
+    checkpoint = training.Checkpoint(folder, batches, STEPS)
     checkpoint.CALIBRATION = 2
     done = checkpoint.restore(network)
     network.fit(
-        batches(done * STEPS),
+        batches.starting(done * STEPS),
         steps_per_epoch=STEPS,
         epochs=EPOCHS,
         initial_epoch=done,

@@ -56,14 +56,13 @@ for epochs in (2, 3):  # the second time it resumes
             metrics=[training.Dice()],
             jit_compile=reference.JIT,
         )
-    checkpoint = training.Checkpoint(
-        folder, AugmentedBatches(images, masks, 4, seed=1, **SIZES), STEPS
-    )
+    batches = AugmentedBatches(images, masks, 4, seed=1, **SIZES)
+    checkpoint = training.Checkpoint(folder, batches, STEPS)
     checkpoint.CALIBRATION = 2
     done = checkpoint.restore(model)
     counter = CountDevices()
     model.fit(
-        AugmentedBatches(images, masks, 4, seed=0, first=done * STEPS, **SIZES),
+        batches.starting(done * STEPS, seed=0),
         steps_per_epoch=STEPS,
         epochs=epochs,
         initial_epoch=done,

@@ -12,14 +12,11 @@ import sys
 from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
 from nuclei.data import monuseg, patches, seen
 from nuclei.data.augmentation import AugmentedBatches
-from nuclei.data.targets import targets
+from nuclei.data.targets import training_targets
 from nuclei.errors import InputError
 from nuclei.training import devices
 from nuclei.training.history import read_history
 from nuclei.training.record import provenance
-
-IMAGE = 1000, 1000
-"""Height and width of the images of MoNuSeg, in pixels."""
 
 
 def refit(name, start=None, precision="auto", folder=None):
@@ -65,7 +62,7 @@ def refit(name, start=None, precision="auto", folder=None):
     checkpoint = training.Checkpoint(folder, batches, steps, monitor=None)
     done = checkpoint.restore(network)
     network.fit(
-        batches_of(samples, config, metrics, first=done * steps),
+        batches.starting(done * steps),
         steps_per_epoch=steps,
         epochs=epochs,
         initial_epoch=done,
@@ -97,15 +94,6 @@ def _check(place, metrics, config, start):
     if "averaged" in metrics:
         raise InputError(f"{place.name} was averaged after its training: restore it first.")
     check_record(place, metrics, config, start)
-    windows = len(patches.corners(IMAGE)) * len(monuseg.patients("train"))
-    steps = windows // metrics["batch_size"]
-    default = {"patches": "images", "patch_size": patches.SIZE, "stride": patches.STRIDE}
-    used = {key: metrics.get(key, value) for key, value in default.items()}  # unknown in old ones
-    if used != default or metrics["steps_per_epoch"] != steps:
-        raise InputError(
-            f"{place.name} was not trained on the default patches, and no others can be refitted: "
-            "train it with its notebook and the defaults of PATCHES, PATCH_SIZE and STRIDE first."
-        )
 
 
 def check_record(place, metrics, config, start):
@@ -125,6 +113,11 @@ def check_record(place, metrics, config, start):
             f"The record of {place.name} does not tell how it was trained on MoNuSeg: train it "
             "with its notebook first."
         )
+    if metrics.get("patches", "images") != "images":
+        raise InputError(
+            f"{place.name} was trained on patch files, and only a training on whole images can be "
+            'repeated: train it with its notebook and PATCHES = "images" first.'
+        )
     begun = outputs.origin(start, config)
     if any(begun.get(key) != metrics.get(key) for key in ("start", "start_commit")):
         raise InputError(
@@ -134,8 +127,8 @@ def check_record(place, metrics, config, start):
         )
 
 
-def batches_of(samples, config, metrics, first=0):
-    """The batches that a model was trained on, as its notebook made them.
+def batches_of(samples, config, metrics):
+    """The batches that a model was trained on, as its notebook made them from whole images.
 
     Parameters
     ----------
@@ -143,18 +136,21 @@ def batches_of(samples, config, metrics, first=0):
         Training images.
     config, metrics : dict
         The settings of the model.
-    first : int
-        The batch to begin with.
 
     Returns
     -------
     AugmentedBatches
     """
-    images = [sample.image for sample in samples]
-    distance = _has_distance(config)
-    truth = [targets(sample.labels) if distance else sample.mask for sample in samples]
-    batch = metrics["batch_size"], metrics["seed"], first
-    return AugmentedBatches(images, truth, *batch, **metrics["augmentation"])
+    images, masks, labels = zip(*((s.image, s.mask, s.labels) for s in samples), strict=True)
+    return AugmentedBatches(
+        images,
+        training_targets(masks, labels, _has_distance(config)),
+        metrics["batch_size"],
+        metrics["seed"],
+        metrics.get("patch_size", patches.SIZE),  # unknown in old ones
+        metrics.get("stride", patches.STRIDE),
+        **metrics["augmentation"],
+    )
 
 
 def _has_distance(config):

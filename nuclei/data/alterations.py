@@ -20,12 +20,25 @@ def _blur(image):
     return cv2.GaussianBlur(image, (0, 0), 2)
 
 
-def _compress(image):
-    _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 30])
+def compressed(image, quality=30):
+    """Compress an image with JPEG, and decode it again.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    quality : int
+        1 to 100, as in libjpeg.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+    """
+    _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].copy()
 
 
-ALTERATIONS = {"pale": _stain(0.5), "dark": _stain(1.5), "blurred": _blur, "jpeg": _compress}
+ALTERATIONS = {"pale": _stain(0.5), "dark": _stain(1.5), "blurred": _blur, "jpeg": compressed}
 """Functions from RGB (H, W, 3) of uint8 to the same. Pale and dark: half and 1.5 times the optical
 density. Blurred: a Gaussian with a standard deviation of 2 pixels. Jpeg: a quality of 30."""
 

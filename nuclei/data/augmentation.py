@@ -1,10 +1,13 @@
 """Augment patches: vary geometry, stain, brightness and focus as tissue and scanners do."""
 
+import copy
+
 import cv2
 import keras
 import numpy as np
 
 from . import patches
+from .alterations import compressed
 from .stains import STAINS, optical_density
 
 STRONGER = {"scale": 0.35, "stain": 0.4, "tint": 0.15, "brightness": 0.15, "blur": 1.5}
@@ -29,14 +32,12 @@ class AugmentedBatches(keras.utils.PyDataset):
     batch_size : int
         Patches per batch.
     seed : int
-    first : int
-        Number of the first batch: 0, or the step at which to resume.
     size, stride : int
         Side of a patch and step from one to the next, in pixels; see `patches.cut`.
     workers : int
         Threads that augment while the network trains.
     **augmentation
-        Passed on to `augment`.
+        Passed on to `augment`. By default patches are shifted by up to half a stride.
     """
 
     def __init__(
@@ -45,7 +46,6 @@ class AugmentedBatches(keras.utils.PyDataset):
         masks,
         batch_size,
         seed,
-        first=0,
         size=patches.SIZE,
         stride=patches.STRIDE,
         workers=2,
@@ -53,8 +53,8 @@ class AugmentedBatches(keras.utils.PyDataset):
     ):
         super().__init__(workers=workers, max_queue_size=8)
         self.images, self.masks = images, masks
-        self.batch_size, self.seed, self.first, self.size = batch_size, seed, first, size
-        self.augmentation = augmentation
+        self.batch_size, self.seed, self.first, self.size = batch_size, seed, 0, size
+        self.augmentation = {"shift": stride / 2, **augmentation}
         self.windows = [
             (number, corner)
             for number, image in enumerate(images)
@@ -69,6 +69,23 @@ class AugmentedBatches(keras.utils.PyDataset):
     @property
     def num_batches(self):
         """None: the stream is endless, so `fit()` ends epochs by `steps_per_epoch`."""
+
+    def starting(self, first, seed=None):
+        """The same stream from a later batch on, or that of another seed.
+
+        Parameters
+        ----------
+        first : int
+            Number of the first batch, such as the step at which a training is resumed.
+        seed : int, optional
+
+        Returns
+        -------
+        AugmentedBatches
+        """
+        stream = copy.copy(self)
+        stream.first, stream.seed = first, self.seed if seed is None else seed
+        return stream
 
     def __getitem__(self, index):
         """Draw batch number `index`.
@@ -118,6 +135,7 @@ def augment(
     tint=0.1,
     brightness=0.1,
     blur=1.0,
+    jpeg=None,
 ):
     """Draw one random variant of a patch of an image and its mask.
 
@@ -149,6 +167,9 @@ def augment(
     blur : float
         Largest standard deviation of the Gaussian blur, in pixels; half of the variants are
         not blurred.
+    jpeg : int, optional
+        Lowest JPEG quality, of 1 to 100; half of the variants are not compressed. None compresses
+        none.
 
     Returns
     -------
@@ -160,6 +181,8 @@ def augment(
     image = perturb_stain(image, rng, stain, tint, brightness)
     if blur and rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, blur))
+    if jpeg and rng.random() < 0.5:
+        image = compressed(image, int(rng.integers(jpeg, 101)))
     return image, mask
 
 

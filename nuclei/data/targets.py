@@ -6,6 +6,32 @@ from scipy import ndimage
 from ..errors import InputError
 
 
+def training_targets(masks, labels, distance=False):
+    """What a network learns for each image or patch.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray of bool, shape (H, W)
+    labels : sequence of ndarray of int or None, shape (H, W)
+        None, or with a None, where an image has only a mask.
+    distance : bool
+        Whether the network learns the relative distance, too.
+
+    Returns
+    -------
+    list of ndarray
+        The masks; or, with `distance`, the `targets`, float32, shape (H, W, 2).
+
+    Raises
+    ------
+    InputError
+        If `distance` is asked for and an image has only a mask.
+    """
+    if not distance:
+        return list(masks)
+    return [targets(one) for one in ([None] if labels is None else labels)]
+
+
 def targets(labels):
     """Make the training targets of an image: its mask and the relative distance.
 

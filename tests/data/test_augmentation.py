@@ -212,6 +212,19 @@ def test_masks_and_images_keep_their_types_and_are_not_written_to():
     assert (variant_mask.dtype, variant_mask.shape) == (bool, mask.shape)
 
 
+def test_compression_comes_in_half_of_the_variants_when_asked_for():
+    image, mask = noise(64), noise(64)[..., 0] > 127
+    different = []
+    for seed in range(40):
+        plain, _ = augment(image, mask, generator(seed), size=32, **NOTHING)
+        packed, kept = augment(image, mask, generator(seed), size=32, **NOTHING, jpeg=30)
+        np.testing.assert_array_equal(
+            kept, augment(image, mask, generator(seed), size=32, **NOTHING)[1]
+        )
+        different.append(not np.array_equal(packed, plain))
+    assert 8 < sum(different) < 32
+
+
 def test_labels_move_as_their_mask_and_are_not_interpolated():
     labels = np.zeros((64, 64), np.int32)
     labels[8:30, 8:30], labels[30:50, 20:60] = 70_001, 3
@@ -253,9 +266,16 @@ class TestAugmentedBatches:
 
     def test_resumed_at_a_step_it_goes_on_as_without_the_interruption(self, numbered):
         whole = AugmentedBatches(*numbered, batch_size=4, seed=3, **self.SIZES)
-        resumed = AugmentedBatches(*numbered, batch_size=4, seed=3, first=7, **self.SIZES)
+        other = AugmentedBatches(*numbered, batch_size=4, seed=1, **self.SIZES)
+        resumed = other.starting(7, seed=3)
         for i in range(3):
             np.testing.assert_array_equal(resumed[i][0], whole[7 + i][0])
+            np.testing.assert_array_equal(whole.starting(7)[i][0], whole[7 + i][0])
+        assert whole.first == 0
+
+    def test_by_default_every_position_between_two_windows_is_possible(self, numbered):
+        batches = AugmentedBatches(*numbered, batch_size=4, seed=0, size=16, stride=6)
+        assert batches.augmentation["shift"] == 3
 
     @pytest.mark.parametrize("batch_size", [1, 4, 10, 15])
     def test_each_pass_shows_every_patch_once_in_an_order_of_its_own(self, numbered, batch_size):

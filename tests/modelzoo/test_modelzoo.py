@@ -203,6 +203,22 @@ def test_a_network_that_does_not_fit_cannot_be_started_from(folder, other):
         modelzoo.start_from(unet(**other), folder)
 
 
+@pytest.mark.parametrize(
+    ("network", "arguments", "change"),
+    [("segnet", {"width": 2}, {"indices": False}), ("deeplabv3", {"width": 4}, {"rates": [6, 9]})],
+)
+def test_layers_of_another_kind_are_told_though_their_weights_fit(
+    tmp_path, network, arguments, change
+):
+    if network == "deeplabv3":
+        arguments = arguments | {"rates": [3, 6]}
+    config = {"network": network, "arguments": arguments}
+    modelzoo.save(tmp_path / "first", modelzoo.build(config), config, [{"epoch": 1}], {})
+    other = modelzoo.build(config | {"arguments": arguments | change})
+    with pytest.raises(InputError, match=f"first does not fit this {network}: start from"):
+        modelzoo.start_from(other, tmp_path / "first")
+
+
 def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp_path, trained):
     with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}}
     second = modelzoo.build(with_distance)

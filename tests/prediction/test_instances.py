@@ -7,7 +7,8 @@ from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from nuclei.data import synthetic
-from nuclei.data.targets import relative_distance, targets
+from nuclei.data.targets import relative_distance, targets, training_targets
+from nuclei.errors import InputError
 from nuclei.prediction import confidence, instances
 from nuclei.prediction.instances import DEPTH, RELATIVE_DEPTH, _fill_holes_of_one
 from nuclei.scores.objects import object_scores
@@ -189,6 +190,23 @@ class TestRelativeDistance:
     @pytest.mark.parametrize("value", [0, 1])
     def test_an_image_of_one_thing_has_no_border(self, value):
         assert (relative_distance(np.full((6, 8), value, np.int32)) == value).all()
+
+
+class TestTrainingTargets:
+    """What the notebooks train on."""
+
+    LABELS = np.pad(np.ones((2, 4, 4), np.int32), ((0, 0), (2, 2), (2, 2)))
+
+    def test_masks_stay_and_distances_are_added_when_asked_for(self):
+        masks = self.LABELS > 0
+        np.testing.assert_array_equal(training_targets(masks, None), masks)
+        both = training_targets(masks, self.LABELS, distance=True)
+        np.testing.assert_array_equal(both, [targets(labels) for labels in self.LABELS])
+
+    @pytest.mark.parametrize("labels", [None, [None, LABELS[0]]])
+    def test_a_mask_alone_has_no_distance(self, labels):
+        with pytest.raises(InputError, match="only a mask, .* or set DISTANCE = False"):
+            training_targets(self.LABELS > 0, labels, distance=True)
 
 
 class TestHoles:

@@ -70,11 +70,12 @@ def train(model, folder, data, epochs=EPOCHS, callbacks=()):
     for variable in model.optimizer.variables:
         variable.assign(np.zeros(variable.shape))
     reference.fill(model, seed=1)
-    checkpoint = training.Checkpoint(folder, AugmentedBatches(*data, 4, seed=5, **SIZES), STEPS)
+    batches = AugmentedBatches(*data, 4, seed=5, **SIZES)
+    checkpoint = training.Checkpoint(folder, batches, STEPS)
     checkpoint.CALIBRATION = 2  # fewer than for real, so that the tests take less time
     done = checkpoint.restore(model)
     model.fit(
-        AugmentedBatches(*data, 4, seed=0, first=done * STEPS, **SIZES),
+        batches.starting(done * STEPS, seed=0),
         steps_per_epoch=STEPS,
         epochs=epochs,
         initial_epoch=done,
