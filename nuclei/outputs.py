@@ -90,7 +90,7 @@ def _check_owner(model, data):
     if not (model / "metrics.json").exists():
         return
     owner = modelzoo.read_metrics(model).get("data")
-    here = MONUSEG if loading.is_monuseg(data) else loading.source(data, [])
+    here = MONUSEG if loading.is_monuseg(data) else loading.source(data)
     if owner not in (here, "synthetic tissue"):
         raise InputError(
             f"{model} was trained on {owner}, not on {here}: choose another NAME, or remove that "

@@ -46,7 +46,7 @@ def run(options):
     from ..prediction import engines
 
     samples = loading.load(options.data, options.split)
-    data = loading.source(options.data, samples)
+    data = loading.source(options.data)
     count = evaluation.counted(len(samples), "image")
     names = [name for name in (options.model, options.second) if name]
     for name in names:

@@ -99,9 +99,11 @@ def is_monuseg(data):
     return path.is_file() or (bool(names) and all(name[:12] in known for name in names))
 
 
-def source(data, samples):
+def source(data):
     """What a data set is called: "MoNuSeg", "synthetic tissue", or the name of its folder."""
-    return monuseg.source(samples) if is_monuseg(data) else Path(data).resolve().name
+    if not is_monuseg(data):
+        return Path(data).resolve().name
+    return "synthetic tissue" if data is None and monuseg.find() is None else "MoNuSeg"
 
 
 def _read(data, names):

@@ -184,11 +184,6 @@ def load(split, folder=None, extra=False):
         return list(tqdm(samples, f"Loading {split}", len(names), unit="image", delay=5))
 
 
-def source(samples):
-    """Return where samples come from: "MoNuSeg" or "synthetic tissue"."""
-    return "synthetic tissue" if samples[0].organ == "synthetic" else "MoNuSeg"
-
-
 def _read(name, organ, found):
     """Read one image of MoNuSeg with its mask, labels or annotation."""
     kinds = ("image", "mask", "labels", "annotation")

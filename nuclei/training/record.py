@@ -43,7 +43,7 @@ def training_record(model, history, train, val, reports, device, data=None, **se
         reports = {split: _without_names(report) for split, report in reports.items()}
     return {
         **provenance(),
-        "data": loading.source(data, train),
+        "data": loading.source(data),
         "parameters": model.count_params(),
         **settings,
         "hardware": device,

@@ -332,12 +332,11 @@ def test_a_split_without_images_is_said(tmp_path):
 def test_monuseg_is_known_by_its_names(canonical, tiny):
     assert loading.is_monuseg(None) and loading.is_monuseg(canonical)
     assert [one.organ for one in loading.load(canonical, "test")] == ["brain"]
-    splits = loading.load_splits(canonical)
-    assert loading.source(canonical, splits["test"]) == "MoNuSeg"
+    assert loading.source(canonical) == "MoNuSeg"
     make(canonical, {"samples.csv": "name,group\n"})  # then it is a folder like others
     assert not loading.is_monuseg(canonical)
     assert len(loading.load(canonical, "all")) == len(tiny)
-    assert loading.source(canonical, []) == "canonical"
+    assert loading.source(canonical) == "canonical"
 
 
 def test_an_image_of_monuseg_and_its_mask_may_have_one_name(tmp_path, canonical):
