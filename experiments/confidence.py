@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from nuclei import modelzoo
+from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.prediction import confidence, instances, windows
 from nuclei.scores.objects import Overlaps, object_scores
@@ -55,7 +55,7 @@ def main():
     """Fit, print the constants, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
-    names = parser.parse_args().models or sorted(path.name for path in modelzoo.MODELS.iterdir())
+    names = parser.parse_args().models or modelfiles.names()
     samples = {split: monuseg.load(split) for split in ("train", "val")}
     found, val = {True: [], False: []}, {}
     for name in names:

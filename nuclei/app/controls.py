@@ -40,7 +40,7 @@ class Controls:
     """
 
     def __init__(self, model, threshold, min_score):
-        names = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+        names = modelfiles.names()
         self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
         self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
         self.card = widgets.HTML(card(model))
