@@ -1,9 +1,8 @@
 """A table of nuclei: position, area, shape, stain and neighbourhood of each nucleus."""
 
-import csv
-
 import numpy as np
 
+from ..atomic import write_csv
 from ..data.stains import STAINS, optical_density
 from ..images.resolution import MPP
 from . import neighbours, shapes
@@ -136,7 +135,4 @@ def add_neighbours(rows, columns):
 
 def write_table(path, rows, choice="basic"):
     """Write the rows of `measure` to a CSV file; the header is written even without rows."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS[choice], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, rows, COLUMNS[choice])
