@@ -30,9 +30,8 @@ def objects(maps, truth):
     labels, areas, described = instances.divide(maps)
     large = areas >= SMALLEST
     large[0] = False
-    numbers = np.where(large, np.cumsum(large), 0)
     real = np.zeros(large.sum())
-    real[Overlaps(numbers[labels], truth).predicted] = 1
+    real[Overlaps(instances.renumber(labels, large), truth).predicted] = 1
     return described[large], real
 
 
