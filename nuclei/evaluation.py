@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from .atomic import write_csv, write_json
 from .data import patches
-from .errors import InputError
+from .errors import InputError, counted
 from .prediction import instances, windows
 from .prediction.engines import as_engine
 from .scores import pixels
@@ -228,11 +228,6 @@ def save_csv(path, reports):
     """
     rows = [{"model": report["model"], **image} for report in reports for image in report["images"]]
     write_csv(path, rows)
-
-
-def counted(number, noun, plural="s"):
-    """A number with its noun, as in "1 patch" and "2 patches"."""
-    return f"{number} {noun}{plural * (number != 1)}"
 
 
 def _aligned(rows):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import resolution
 from ..images.decode import decode
 from . import annotations, loading
@@ -87,7 +87,7 @@ def _of_areas(row, annotation, labels, areas):
         return []
     place = np.nonzero(labels == 1 + areas.argmax())
     y, x = (int(np.median(axis) / row.enlarged) for axis in place)
-    objects = f"{large.size} object{'s' * (large.size > 1)} of more than {LARGEST} um2"
+    objects = f"{counted(large.size, 'object')} of more than {LARGEST} um2"
     return [
         f"{annotation} has {objects} at {mpp:g} um per pixel, the largest of "
         f"{large.max() * mpp**2:,.0f} um2 at x {x}, y {y}, and no nucleus is that large: remove "
