@@ -15,7 +15,7 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from nuclei import modelzoo
+from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg, synthetic
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts, instances, windows
@@ -168,8 +168,7 @@ def beside(name, model, samples):
 def main():
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    every = sorted(path.parent.name for path in modelzoo.MODELS.glob("*/config.json"))
-    parser.add_argument("--models", nargs="*", default=every)
+    parser.add_argument("--models", nargs="*", default=modelfiles.names())
     parser.add_argument("--cases", nargs="*", default=["unet", "unet_instances"])
     options = parser.parse_args()
     margins(monuseg.load("trainval"))

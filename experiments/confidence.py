@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-from nuclei import modelzoo
+from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.prediction import confidence, instances, windows
 from nuclei.scores.objects import Overlaps, object_scores
@@ -30,9 +30,8 @@ def objects(maps, truth):
     labels, areas, described = instances.divide(maps)
     large = areas >= SMALLEST
     large[0] = False
-    numbers = np.where(large, np.cumsum(large), 0)
     real = np.zeros(large.sum())
-    real[Overlaps(numbers[labels], truth).predicted] = 1
+    real[Overlaps(instances.renumber(labels, large), truth).predicted] = 1
     return described[large], real
 
 
@@ -55,7 +54,7 @@ def main():
     """Fit, print the constants, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
-    names = parser.parse_args().models or sorted(path.name for path in modelzoo.MODELS.iterdir())
+    names = parser.parse_args().models or modelfiles.names()
     samples = {split: monuseg.load(split) for split in ("train", "val")}
     found, val = {True: [], False: []}, {}
     for name in names:

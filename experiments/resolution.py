@@ -20,7 +20,7 @@ from nuclei.scores import pixels
 
 
 def halve(sample):
-    """Return image, mask and labels at half the resolution."""
+    """Return image and mask at half the resolution."""
     size = [length // 2 for length in sample.mask.shape[::-1]]
     image = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BOX))
     share = Image.fromarray(sample.mask.astype(np.float32)).resize(size, Image.Resampling.BOX)

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from tqdm import tqdm
 
-from nuclei import modelzoo
+from nuclei import modelfiles
 from nuclei.data import monuseg
 from nuclei.prediction import confidence, engines, instances, windows
 from nuclei.scores.objects import object_scores
@@ -43,7 +43,7 @@ def main():
     """Print a table for each model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL")
-    names = parser.parse_args().models or sorted(path.name for path in modelzoo.MODELS.iterdir())
+    names = parser.parse_args().models or modelfiles.names()
     samples = monuseg.load("val")
     truths = [sample.labels for sample in samples]
     print(f"{'model':24}" + "".join(f"{name:>11}" for name in (*GRID, "AJI", "shared", "PQ")))

@@ -1,7 +1,9 @@
 """Write files and folders completely or not at all, and lock a folder against a second run."""
 
+import csv
 import errno
 import glob
+import json
 import os
 import platform
 import shutil
@@ -79,6 +81,52 @@ def atomic_write(path):
     finally:
         with suppress(OSError):  # the temporary file may not exist
             temporary.unlink()
+
+
+def write_json(path, content):
+    """Write JSON in UTF-8, one space for each level, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `atomic_write`.
+    content : object
+        JSON-serialisable.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    text = json.dumps(content, indent=1) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path, rows, columns=None):
+    """Write a table as CSV in UTF-8 with plain line feeds, completely or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `atomic_write`.
+    rows : list of dict
+        All with the same keys.
+    columns : iterable of str, optional
+        Their keys, for the heading; by default those of the first row.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, columns or rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _machine():

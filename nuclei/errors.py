@@ -1,4 +1,4 @@
-"""Errors that the user can fix."""
+"""Errors that the user can fix, and parts of their sentences."""
 
 
 class InputError(ValueError):
@@ -30,3 +30,8 @@ def reason(error):
     """
     text = " ".join(str(error).split()).rstrip(".").replace(". ", "; ") or type(error).__name__
     return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip('.')} ..."
+
+
+def counted(number, noun, plural="s"):
+    """A number with its noun, as in "1 patch" and "2 patches"."""
+    return f"{number} {noun}{plural * (number != 1)}"

@@ -1,16 +1,14 @@
 """Evaluate a model on whole images and on patches, by the same protocol for all models."""
 
-import csv
-import json
 from dataclasses import asdict
 from time import perf_counter
 
 import numpy as np
 from tqdm import tqdm
 
-from .atomic import atomic_write
+from .atomic import write_csv, write_json
 from .data import patches
-from .errors import InputError
+from .errors import InputError, counted
 from .prediction import instances, windows
 from .prediction.engines import as_engine
 from .scores import pixels
@@ -142,8 +140,7 @@ def save_report(path, report):
     InputError
         If the file cannot be written.
     """
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(path, report)
 
 
 def table(report):
@@ -230,18 +227,7 @@ def save_csv(path, reports):
         If the file cannot be written.
     """
     rows = [{"model": report["model"], **image} for report in reports for image in report["images"]]
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def counted(number, noun, plural="s"):
-    """A number with its noun, as in "1 patch" and "2 patches"."""
-    return f"{number} {noun}{plural * (number != 1)}"
+    write_csv(path, rows)
 
 
 def _aligned(rows):

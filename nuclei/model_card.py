@@ -2,8 +2,10 @@
 
 from . import modelzoo
 from .atomic import atomic_write
+from .errors import counted
 from .evaluation import table
 from .outputs import MONUSEG
+from .scores import KEY_SCORES
 
 PATCHES = {
     "images": "cut anew from whole images in each epoch",
@@ -152,8 +154,7 @@ licence: you may not use them commercially."""
 def _data(metrics):
     """What the model was trained on; of data of your own only the name and counts."""
     if "train_images" in metrics:
-        numbers = [metrics["train_images"], metrics["val_images"]]
-        train, val = (f"{number} image{'s' * (number != 1)}" for number in numbers)
+        train, val = (counted(metrics[f"{split}_images"], "image") for split in ("train", "val"))
         return {"Data": f"{metrics['data']}, {train}", "Held out for validation": val}
     trained = set(metrics["train_patients"]) - set(metrics["val_patients"])
     return {
@@ -218,7 +219,7 @@ def engine_rows(metrics):
         [
             images,
             ENGINES[engine],
-            *(f"{scores[split][score]:.4f}" for score in ("dice", "aji", "pq")),
+            *(f"{scores[split][score]:.4f}" for score in KEY_SCORES),
             f"{scores[split]['seconds_per_image']:.2f}",
         ]
         for split, images in (("test", "test"), ("val", "validation"))

@@ -1,10 +1,9 @@
 """Read and write trained models: the folder `models/<name>/` contains all files of one model."""
 
-import json
 import os
 from pathlib import Path
 
-from .atomic import atomic_write, expand
+from .atomic import atomic_write, expand, write_json
 from .data import seen
 from .errors import InputError
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
@@ -230,18 +229,13 @@ def save(folder, model, config, history, metrics):
     with atomic_write(folder / f"{folder.name}.weights.h5") as path:
         save_weights(as_saved(model, config), path)
     write_history(folder, history)
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     write_metrics(folder, metrics)
 
 
 def write_metrics(folder, metrics):
     """Write `metrics.json`, the record of training and evaluation."""
-    _write_json(expand(folder) / "metrics.json", metrics)
-
-
-def _write_json(path, content):
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(expand(folder) / "metrics.json", metrics)
 
 
 def read_config(folder):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from . import ROOT, modelzoo
+from . import ROOT, modelfiles, modelzoo
 from .data import loading, monuseg, seen
 from .errors import InputError
 
@@ -154,5 +154,8 @@ def models_of(data=MONUSEG, root=modelzoo.MODELS):
     list of str
         Names, sorted.
     """
-    names = sorted(path.parent.name for path in root.glob("*/config.json"))
-    return [name for name in names if modelzoo.read_metrics(root / name).get("data") == data]
+    return [
+        name
+        for name in modelfiles.names(root)
+        if modelzoo.read_metrics(root / name).get("data") == data
+    ]

@@ -247,15 +247,19 @@ def read_slide(path):
     slide.read(height // 2, width // 2, 64, 64)
 
 
+SETTINGS = {"mpp": 0.25, "content": ["0a1b2c3d", "4e5f6071"]}
+"""Of the run that wrote the report below."""
+
+
 def reports(folder):
     """The report of a slide."""
-    content = {"settings": {"mpp": 0.25}, "tiles": 4, "nuclei": 3, "problems": {"x 0": "a"},
+    content = {"settings": SETTINGS, "tiles": 4, "nuclei": 3, "problems": {"x 0": "a"},
                "seconds": 1.5, "offset": [0, 0]}  # fmt: skip
     (folder / "slide.json").write_text(json.dumps(content, indent=1))
 
 
 def read_report(path):
-    found = report.read_report(path, {"mpp": 0.25})
+    found = report.read_report(path, SETTINGS)
     report.lost_result(Path(f"{path}.none"), SHAPE, found)
     f"{found.nuclei:,} {found.tiles:,} {found.seconds:.1f} {found.problems.items()}"
 

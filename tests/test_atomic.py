@@ -11,7 +11,15 @@ import pytest
 from sentences import is_one_sentence
 
 from nuclei import ROOT, atomic
-from nuclei.atomic import atomic_folder, atomic_write, expand, explain_write_errors, locked
+from nuclei.atomic import (
+    atomic_folder,
+    atomic_write,
+    expand,
+    explain_write_errors,
+    locked,
+    write_csv,
+    write_json,
+)
 from nuclei.errors import InputError
 
 
@@ -96,6 +104,26 @@ class TestAtomicWrite:
             (new / "b.txt").touch()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["folder[1]", "new"]
         assert expand("~nobody-of-this-name/a") == expand(Path("~nobody-of-this-name/a"))
+
+
+def test_json_and_csv_are_utf_8_whatever_the_machine_writes(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"organ": "ü", "split": [1]})
+    text = (tmp_path / "new" / "a.json").read_bytes()
+    assert text == b'{\n "organ": "\\u00fc",\n "split": [\n  1\n ]\n}\n'
+    write_csv(tmp_path / "a.csv", [{"organ": "ü", "split": None}, {"organ": "a, b", "split": 1}])
+    assert (tmp_path / "a.csv").read_bytes() == 'organ,split\nü,\n"a, b",1\n'.encode()
+    write_csv(tmp_path / "a.csv", [], ["organ", "split"])
+    assert (tmp_path / "a.csv").read_bytes() == b"organ,split\n"
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
+    for name, write in (("a.json", write_json), ("a.csv", write_csv)):
+        write(tmp_path / name, [{"organ": "liver"}])
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises((TypeError, ValueError)):
+            write(tmp_path / name, [{"organ": "lung"}, {"other": object()}])
+        assert (tmp_path / name).read_bytes() == before
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_folders_whose_names_differ_after_a_dot_are_written_at_once(tmp_path):

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "nuclei"
 ROOMS = [
     "errors",
     "atomic",
+    "memory",
     "images",
     "quiet",
     "gpus",

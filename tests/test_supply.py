@@ -56,4 +56,7 @@ def test_another_licence_is_refused():
     }.items():
         assert licences.spdx(text) == expected
     assert licences.is_allowed("MIT AND (GPL-2.0-only OR BSD-3-Clause)")
-    assert not licences.is_allowed("MIT AND GPL-2.0-only") and not licences.is_allowed("unknown")
+    assert licences.is_allowed("((MIT OR GPL-2.0-only) AND  ISC) OR (GPL-2.0-only)")
+    for refused in ("MIT AND GPL-2.0-only", "GPL-2.0-only OR (MIT AND AGPL-3.0-only)", "unknown",
+                    "", "()", "MIT MIT", "MIT AND", "(MIT", "OR"):  # fmt: skip
+        assert not licences.is_allowed(refused), refused

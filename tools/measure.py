@@ -15,6 +15,7 @@ from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.errors import InputError
 from nuclei.prediction import engines
+from nuclei.scores import KEY_SCORES
 from nuclei.training import devices
 
 REFERENCE, *OTHERS = engines.ENGINES
@@ -90,7 +91,7 @@ def processor():
 
 def _summary(report):
     """The means of three scores, and the seconds for a whole image."""
-    means = {score: report["mean"][score]["mean"] for score in ("dice", "aji", "pq")}
+    means = {score: report["mean"][score]["mean"] for score in KEY_SCORES}
     return {**means, "seconds_per_image": report["seconds_per_image"]}
 
 

@@ -155,9 +155,8 @@ def main(names):
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     samples, validation = monuseg.load("train"), monuseg.load("val")
-    known = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
     failures = 0
-    for name in names or known:
+    for name in names or modelfiles.names():
         try:
             print(quantize(name, samples, validation))
         except InputError as error:  # the other models go on

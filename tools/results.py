@@ -1,6 +1,6 @@
 """Write the tables of results and the cards of the models from `metrics.json`."""
 
-from nuclei import ROOT, modelzoo, outputs
+from nuclei import ROOT, modelfiles, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.data.alterations import ALTERATIONS
 from nuclei.errors import InputError
@@ -28,12 +28,10 @@ def pages(root=ROOT):
     InputError
         If a page lacks the marks between which the tables go, or a model its metrics.
     """
-    cards = [path.parent for path in sorted(root.glob("models/*/config.json"))]
-    rendered = {folder / "README.md": card(folder) for folder in cards}
-    models = {
-        name: modelzoo.read_metrics(root / "models" / name)
-        for name in outputs.models_of(root=root / "models")
-    }
+    folder = root / "models"
+    cards = [folder / name for name in modelfiles.names(folder)]
+    rendered = {one / "README.md": card(one) for one in cards}
+    models = {name: modelzoo.read_metrics(folder / name) for name in outputs.models_of(root=folder)}
     for page, tables in (
         (root / "README.md", summary(models)),
         (root / "docs" / "results.md", details(models)),

@@ -6,12 +6,10 @@ import ipywidgets as widgets
 
 from .. import modelfiles
 from ..images.resolution import MPP, PLAUSIBLE
+from ..scores import KEY_SCORES
 from . import picture
 from .access import Access
 from .work import EXAMPLES
-
-SCORES = {"dice": "Dice", "aji": "AJI", "pq": "PQ"}
-"""The key figures of a model, and their names."""
 
 STYLE = """<style>
 .nuclei-page { max-width: 1200px }
@@ -40,7 +38,7 @@ class Controls:
     """
 
     def __init__(self, model, threshold, min_score):
-        names = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+        names = modelfiles.names()
         self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
         self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
         self.card = widgets.HTML(card(model))
@@ -95,7 +93,7 @@ def card(model):
     mean = test.get("mean")
     if not mean:
         return "<p>This model was not measured on test images.</p>"
-    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in SCORES.items() if key in mean]
+    words = [f"{title} {mean[key]['mean']:.3f}" for key, title in KEY_SCORES.items() if key in mean]
     return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
 
 

@@ -121,12 +121,9 @@ class Fields:
             folder or "", description="Slide or folder", continuous_update=False, **WIDE
         )
         self.list = widgets.Button(description="Show slides", layout={"width": "auto"})
-        if (
-            folder != ""
-        ):  # hidden widgets can be reached by forged messages, so this one does nothing
-            self.list.on_click(
-                lambda _: self._go(self._open_path, self.path.value if folder is None else folder)
-            )
+        # Hidden widgets can be reached by forged messages, so without slides it does nothing.
+        if folder != "":
+            self.list.on_click(lambda _: self._go(self._open_path, folder or self.path.value))
         self.more = widgets.Button(description="More slides", layout={"width": "auto"})
         self.more.on_click(lambda _: self._go(self._show_more))
         self.thumbnails = widgets.Box(layout=ROW)

@@ -3,6 +3,9 @@
 import asyncio
 import time
 from functools import cache, partial
+from typing import NamedTuple
+
+import numpy as np
 
 from ..errors import InputError
 from ..prediction import artefacts, engines
@@ -25,6 +28,14 @@ KEPT = 20_000_000
 """Pixels of images whose maps stay in memory, about 15 bytes each: one of 4,000 x 4,000."""
 
 
+class Shown(NamedTuple):
+    """An image of the page: RGB, uint8 of shape (H, W, 3), and micrometres per pixel."""
+
+    name: str
+    image: np.ndarray
+    mpp: float
+
+
 class Page:
     """One visitor's page. Nothing of it is shared with others: each has a Python of their own.
 
@@ -45,6 +56,8 @@ class Page:
         Its parts.
     sources : dict of str to callable
         The images that can be chosen. Each gives RGB, and micrometres per pixel.
+    shown : Shown or None
+        The image that was read last.
     work : Work or None
         The image that is shown and its nuclei.
     model : str or None
@@ -52,7 +65,8 @@ class Page:
     """
 
     def __init__(self, model="unet_instances", threshold=0.5, min_score=MIN_SCORE, slides=""):
-        self.work, self.model, self.chosen, self._waiting, self._maps = None, None, 0, None, {}
+        self.shown, self.work, self.model, self.chosen = None, None, None, 0
+        self._waiting, self._maps = None, {}
         self.sources = {name: partial(example, name) for name in EXAMPLES}
         self.controls = Controls(model, threshold, min_score)
         problem, progress = partial(self.controls.say, kind="problem"), self.controls.progress
@@ -65,7 +79,7 @@ class Page:
             self.upload, self.fields.widget, self.view.widget, self.charts.widget
         )
         first = next(iter(EXAMPLES))
-        self._open(first, self.sources[first])
+        self.add(first, self.sources[first])
 
     def _connect(self):
         controls = self.controls
@@ -94,7 +108,24 @@ class Page:
         more : str
             To say after the name while it is opened.
         """
-        self._open(name, source, more)
+        self.controls.say(f"{name}{more}: reading ...")
+        self.controls.progress(0)
+        try:
+            image, mpp = source()
+        except InputError as error:
+            self._fail(error)
+            if self.sources.get(name) is source and name != self.shown.name:
+                del self.sources[name]
+            self._list(self.shown.name)
+            return
+        if self.sources.get(name) is not source:
+            others = {key: value for key, value in self.sources.items() if key != name}
+            self.sources = {name: source, **others}
+            self._forget(name)
+        self._list(name)
+        self.shown = Shown(name, image, mpp)
+        self.controls.mpp.value = mpp
+        self.predict(more)
 
     def _forget(self, name):
         """Drop the maps of an image whose name belongs to another from now on."""
@@ -109,38 +140,15 @@ class Page:
         files.observe(self._picked, "value")
 
     def _picked(self, change):
-        self._open(change["new"], self.sources[change["new"]])
-
-    def _open(self, name, source, more=""):
-        """Read an image, offer it, and find its nuclei."""
-        self.controls.say(f"{name}{more}: reading ...")
-        self.controls.progress(0)
-        try:
-            image, mpp = source()
-        except InputError as error:
-            self._fail(error)
-            shown = self.source[2]
-            if self.sources.get(name) is source and name != shown:
-                del self.sources[name]
-            self._list(shown)
-            return
-        if self.sources.get(name) is not source:
-            others = {key: value for key, value in self.sources.items() if key != name}
-            self.sources = {name: source, **others}
-            self._forget(name)
-        self._list(name)
-        self.source = image, mpp, name
-        self.controls.mpp.value = mpp
-        self.predict(more)
+        self.add(change["new"], self.sources[change["new"]])
 
     def _fail(self, error):
         self.controls.progress(1)
         self.controls.say(error, "problem")
 
     def _rescaled(self, change):
-        image, mpp, name = self.source
-        if change["new"] != mpp:  # by hand
-            self.source = image, change["new"], name
+        if change["new"] != self.shown.mpp:  # by hand
+            self.shown = self.shown._replace(mpp=change["new"])
             self.predict()
 
     def _repredicted(self, _):
@@ -148,7 +156,7 @@ class Page:
 
     def predict(self, more=""):
         """Run the network on the image, unless its maps are in memory, and show the nuclei."""
-        image, mpp, name = self.source
+        name, image, mpp = self.shown
         controls = self.controls
         controls.say(f"{name}{more}: looking for nuclei ...")
         start = time.monotonic()

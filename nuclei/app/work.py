@@ -1,6 +1,5 @@
 """One image and its nuclei: predicted once, separated again at each setting."""
 
-import io
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +8,7 @@ from ..data import synthetic
 from ..errors import InputError
 from ..images import read_mpp, read_rgb
 from ..images.resolution import MPP
+from ..memory import NamedBytes
 from ..prediction import measures
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.image import find_nuclei
@@ -21,17 +21,6 @@ EXAMPLES = {"Synthetic tissue 1": 1, "Synthetic tissue 2": 2, "Synthetic tissue 
 
 EXAMPLE_SHAPE = (600, 600)
 """Pixels of an example: drawn in about a second."""
-
-
-class Upload(io.BytesIO):
-    """A file in memory that error messages call by its name."""
-
-    def __init__(self, name, content):
-        super().__init__(bytes(content))
-        self.file_name = name
-
-    def __str__(self):
-        return self.file_name
 
 
 def read(name, content):
@@ -57,7 +46,7 @@ def read(name, content):
         With the sentence of the command line if the file cannot be read, or if the image is larger
         than `LARGEST_SIDE`.
     """
-    file = Upload(name, content)
+    file = NamedBytes(name, content)
     image = read_rgb(file)
     if max(image.shape) > LARGEST_SIDE:
         height, width = image.shape[:2]

@@ -1,12 +1,11 @@
 """What becomes of each file of a command: a summary for people and a report for scripts."""
 
-import json
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
-from ..atomic import atomic_write
+from ..atomic import write_json
 
 DONE, SKIPPED = "done", "skipped"
 INCOMPLETE, REFUSED, NOT_REACHED = "incomplete", "refused", "not reached"
@@ -86,6 +85,4 @@ class Batch:
 
     def write(self, path):
         """Write the report, a JSON list with an object for each file; an InputError if it fails."""
-        with atomic_write(path) as temporary:
-            content = [asdict(one) for one in self.outcomes.values()]
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(path, [asdict(one) for one in self.outcomes.values()])

@@ -3,7 +3,7 @@
 import sys
 
 from ..atomic import expand
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
 
 
@@ -22,6 +22,7 @@ def add(commands, model):
     text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
     text = "imitate tissue of another laboratory: alter the images before they are predicted"
+    # The keys of `alterations.ALTERATIONS`, which is not imported here because it loads OpenCV.
     command.add_argument("--alter", choices=("pale", "dark", "blurred", "jpeg"), help=text)
     text = "what runs the network, as for predict (default: %(default)s, the reference)"
     command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
@@ -47,7 +48,7 @@ def run(options):
 
     samples = loading.load(options.data, options.split)
     data = loading.source(options.data)
-    count = evaluation.counted(len(samples), "image")
+    count = counted(len(samples), "image")
     names = [name for name in (options.model, options.second) if name]
     for name in names:
         if known := [*seen.among(seen.read(name), samples)]:

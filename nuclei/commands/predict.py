@@ -229,7 +229,10 @@ def _settings(options, path):
 
 def _check_outputs(images, out, report):
     """Raise an InputError if a result would overwrite a file, or `out` cannot be written to."""
+    from ..prediction import results
+
     stems, inputs = {}, {path.resolve() for path in images}
+    every = dict.fromkeys(("probability", "overlay", "instances"), True)
     if report:
         if report.is_dir():
             raise InputError(f"{report} is a folder: choose a file in it for the report.")
@@ -244,8 +247,8 @@ def _check_outputs(images, out, report):
                 f"{other} and {path} would both be written to {out / path.stem}_mask.png: "
                 "rename one, or predict them into two folders."
             )
-        for ending in ("mask.png", "overlay.png", "probability.tif", "labels.tif"):
-            if (result := out / f"{path.stem}_{ending}").resolve() in inputs:
+        for result in results.paths(out, path.stem, **every):
+            if result.resolve() in inputs:
                 raise InputError(
                     f"{result} is one of the images and would be overwritten by a result of "
                     f"{path}: choose another folder for --out."

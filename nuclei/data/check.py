@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..images import resolution
 from . import folder, loading, monuseg, splits
 from .alignment import Alignment
-from .check_image import examine
+from .check_image import examine_entry, examine_sample
 from .check_set import compare
 from .overlap import Reduced
 
@@ -114,8 +114,8 @@ def check(data=None, look=None, progress=True):
     jobs, problems, notes = (_monuseg if loading.is_monuseg(data) else _folder)(data)
 
     def examined(job):
-        row, source = job
-        examine(row, source, look)
+        row, examine, found = job
+        examine(row, found, look)
         return row
 
     with ThreadPoolExecutor(2) as pool:
@@ -131,7 +131,7 @@ def check(data=None, look=None, progress=True):
 
 
 def _monuseg(data):
-    """The rows and samples of MoNuSeg, of all splits that are there."""
+    """The rows and samples of MoNuSeg, of all splits that are there, and what examines them."""
     jobs, missing = [], []
     for split in splits.NAMES:
         try:
@@ -141,14 +141,14 @@ def _monuseg(data):
             continue
         for sample in samples:
             kind = "mask" if sample.labels is None else "labels"
-            jobs.append((Row(sample.name, split, sample.patient, kind), sample))
+            jobs.append((Row(sample.name, split, sample.patient, kind), examine_sample, sample))
     if not jobs:
         raise InputError(missing[0])
     return jobs, [], missing
 
 
 def _folder(data):
-    """The rows and entries of a folder, and what is wrong with its files."""
+    """The rows and entries of a folder, what examines them, and what is wrong with its files."""
     found = folder.index(data)
     entries, sentences = splits.complete(found.entries)
     if any(entry.part for entry in entries):  # the image is checked as a whole
@@ -166,8 +166,8 @@ def _folder(data):
             row.mpp = loading.resolution(entry)
         except InputError as error:
             row.problem = str(error)
-        jobs += [(row, entry)] if kinds else []
-    if scaled := sum(row.enlarged != 1 for row, _ in jobs):
+        jobs += [(row, examine_entry, entry)] if kinds else []
+    if scaled := sum(row.enlarged != 1 for row, *_ in jobs):
         notes.append(
             f"{scaled} of {len(entries)} images are scaled to {resolution.MPP} um per pixel, "
             "with their annotations, whenever they are read."

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import resolution
 from ..images.decode import decode
-from . import annotations, folder, loading
+from . import annotations, loading
 from .alignment import FIT, align, better_view
 from .overlap import Reduced
 from .sizes import LARGEST
@@ -19,41 +19,54 @@ SHIFT = 3
 """From this shift on, in pixels, an annotation is called shifted; it is 1.9 at most in MoNuSeg."""
 
 
-def examine(row, source, look=None):
-    """Read an image with its annotation, and fill in its row.
+def examine_entry(row, entry, look=None):
+    """Read an image of a folder with its annotation, and fill in its row.
 
     Parameters
     ----------
     row : check.Row
         With what its files are. If it has a problem, it stays as it is.
-    source : folder.Entry or Sample
+    entry : folder.Entry
     look : callable, optional
-        Called with the Sample and the row, if the image can be read.
+        As for `examine_sample`; not called if the image cannot be read.
     """
     if row.problem:
         return
-    files = (row.name, row.name)
-    if isinstance(source, folder.Entry):
-        files = source.annotation, source.image
-        try:
-            sample = loading.read_entry(source, row.warnings.append)
-            if source.classes and source.outlines:
-                row.left_out = annotations.left_out(source.outlines, source.classes)
-        except InputError as error:
-            row.problem = str(error)
-            return
-        if row.kind == "mask" and sample.labels is not None:
-            row.kind = "labels"
-    else:
-        sample = source
+    try:
+        sample = loading.read_entry(entry, row.warnings.append)
+        if entry.classes and entry.outlines:
+            row.left_out = annotations.left_out(entry.outlines, entry.classes)
+    except InputError as error:
+        row.problem = str(error)
+        return
+    if row.kind == "mask" and sample.labels is not None:
+        row.kind = "labels"
+    row.warnings += _of_greys(entry.mask, sample.mask) if row.kind == "mask" else []
+    examine_sample(row, sample, look, (entry.annotation, entry.image))
+
+
+def examine_sample(row, sample, look=None, files=None):
+    """Fill in the row of an image that was read.
+
+    Parameters
+    ----------
+    row : check.Row
+    sample : Sample
+    look : callable, optional
+        Called with the Sample and the row.
+    files : pair of Path, optional
+        What sentences call the annotation and the image; by default the name of the image.
+    """
+    annotation, image = files or (row.name, row.name)
     mask = sample.mask
     row.size, row.share = mask.shape, float(mask.mean())
     areas = _areas(sample)
     row.nuclei, row.area = len(areas), float(np.median(areas)) if len(areas) else 0.0
     row.reduced, row.alignment = Reduced(sample.image), align(sample.image, mask)
-    row.warnings += _of_mask(row, source, mask) + _of_alignment(row, *files, sample)
-    row.warnings += _of_areas(row, files[0], sample.labels, areas)
-    row.warnings += _of_resolution(row, files[1])
+    row.warnings += _of_mask(row, mask)
+    row.warnings += _of_alignment(row, annotation, image, sample)
+    row.warnings += _of_areas(row, annotation, sample.labels, areas)
+    row.warnings += _of_resolution(row, image)
     if look:
         look(sample, row)
 
@@ -74,7 +87,7 @@ def _of_areas(row, annotation, labels, areas):
         return []
     place = np.nonzero(labels == 1 + areas.argmax())
     y, x = (int(np.median(axis) / row.enlarged) for axis in place)
-    objects = f"{large.size} object{'s' * (large.size > 1)} of more than {LARGEST} um2"
+    objects = f"{counted(large.size, 'object')} of more than {LARGEST} um2"
     return [
         f"{annotation} has {objects} at {mpp:g} um per pixel, the largest of "
         f"{large.max() * mpp**2:,.0f} um2 at x {x}, y {y}, and no nucleus is that large: remove "
@@ -82,22 +95,23 @@ def _of_areas(row, annotation, labels, areas):
     ]
 
 
-def _of_mask(row, source, mask):
-    """What looks wrong with a mask alone."""
+def _of_mask(row, mask):
+    """What looks wrong with how much of an image is nucleus."""
     if not mask.any():
         return [
             f"{row.name} has no nucleus: annotate those that it has; if it has none, it may stay."
         ]
-    if mask.all():
-        return [f"{row.name} is all nucleus: check its annotation."]
-    if row.kind != "mask" or not getattr(source, "mask", None):
-        return []
-    values = np.unique(decode(source.mask).pixels.reshape(-1)).size
-    if values <= 2:
+    return [f"{row.name} is all nucleus: check its annotation."] if mask.all() else []
+
+
+def _of_greys(path, mask):
+    """What looks wrong with the values in the file of a mask that has nuclei and a rest."""
+    values = np.unique(decode(path).pixels.reshape(-1)).size
+    if values <= 2 or not mask.any() or mask.all():
         return []
     return [
-        f"{source.mask} has {values} greys or colours and not two, so nuclei were told from the "
-        "rest by a rule (docs/formats.md): look at the overlay, or save it as a PNG of 0 and 255."
+        f"{path} has {values} greys or colours and not two, so nuclei were told from the rest by "
+        "a rule (docs/formats.md): look at the overlay, or save it as a PNG of 0 and 255."
     ]
 
 

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from ..images.resolution import MPP
 from . import overlap, splits
 from .sizes import AREA
 
@@ -77,10 +78,10 @@ def _sizes(rows):
     area = float(np.median(areas))
     if 1 / AREA_TOLERANCE <= area / AREA <= AREA_TOLERANCE:
         return []
-    mpp = 0.25 * np.sqrt(AREA / area)
+    mpp = MPP * np.sqrt(AREA / area)
     return [
         f"Nuclei have {area:.0f} pixels (median), and {AREA} in MoNuSeg, as if the images had "
-        f"about {mpp:.2f} um per pixel: if so, scale images and annotations to 0.25, and if not, "
+        f"about {mpp:.2f} um per pixel: if so, scale images and annotations to {MPP}, and if not, "
         "say in samples.csv which resolution (mpp) they have."
     ]
 

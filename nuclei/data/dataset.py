@@ -6,7 +6,7 @@ import numpy as np
 from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import read_labels, read_mask, read_rgb
 from ..images.scaling import nearest, resize
 from . import annotations
@@ -71,7 +71,7 @@ def describe(splits):
     refuse_shared_patients(splits)
     lines = []
     for split, samples in splits.items():
-        number = f"{len(samples)} image{'s' * (len(samples) != 1)}"
+        number = counted(len(samples), "image")
         share = np.mean([sample.mask.mean() for sample in samples])
         organs = ", ".join(sorted({sample.organ for sample in samples} - {""}))
         lines.append(f"{split}: {number}, {share:.1%} nuclei" + f"; {organs}" * bool(organs))

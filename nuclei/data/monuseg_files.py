@@ -1,11 +1,11 @@
 """Find the files of MoNuSeg by name, in any of its layouts, unpacked or in zip archives."""
 
-import io
 import re
 import zipfile
 from pathlib import Path
 
 from ..errors import InputError, reason
+from ..memory import NamedBytes
 
 _STEM = re.compile(r"(TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3})(|_bin_mask|_labels)")
 _KINDS = {
@@ -82,7 +82,7 @@ def contents(path):
 
     Returns
     -------
-    Path or binary file object
+    Path or NamedBytes
         The path itself, or for a file in an archive its bytes, whose `str()` is the path.
 
     Raises
@@ -99,22 +99,11 @@ def contents(path):
             if member.file_size > LARGEST:
                 raise ValueError(f"it says that it has {member.file_size:,} bytes")
             with opened.open(member) as file:  # read() alone may unpack more than is said
-                return _Member(path, file.read(member.file_size))
+                return NamedBytes(path, file.read(member.file_size))
     except Exception as error:  # each compression raises other kinds
         raise InputError(
             f"{path} is damaged in its archive ({reason(error)}): fetch it again."
         ) from None
-
-
-class _Member(io.BytesIO):
-    """A file from an archive; its `str()` is its path, for error messages."""
-
-    def __init__(self, path, data):
-        super().__init__(data)
-        self.path = path
-
-    def __str__(self):
-        return str(self.path)
 
 
 def _members(archive):

@@ -20,11 +20,9 @@ PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
 )
 
-FOLDERS = ("TissueImages", "GroundTruth", "Labels")
-"""Subfolders for RGB, masks (0 and 255) and labels (16 bits, only if every image has them)."""
-
-KINDS = ("images", "masks", "labels")
-"""What those folders hold, in `Patches`."""
+FOLDERS = {"TissueImages": "images", "GroundTruth": "masks", "Labels": "labels"}
+"""Subfolders for RGB, masks (0 and 255) and labels (16 bits, only if every image has them), and
+what each of them is in `Patches`."""
 
 MOST_LABELS = 65_535
 """Nuclei that a PNG of 16 bits can number."""
@@ -105,7 +103,7 @@ def write(samples, folder, size=SIZE, stride=STRIDE, progress=True):
     _refuse_other_files(Path(folder))
     labelled = all(sample.labels is not None for sample in samples)
     with atomic_folder(folder) as temporary, ThreadPoolExecutor() as pool:
-        kinds = FOLDERS if labelled else FOLDERS[:2]
+        kinds = [kind for kind in FOLDERS if kind != "Labels" or labelled]
         for kind in kinds:
             (temporary / kind).mkdir(parents=True)
         for sample in tqdm(samples, "Writing patches", unit="image", disable=not progress):
@@ -138,14 +136,14 @@ def read(folder):
         another size.
     """
     folder = Path(folder)
-    names = _list(folder / FOLDERS[0])
+    names = _list(folder / "TissueImages")
     if not names:
         raise InputError(f"{folder} contains no patches: run patch_generator.ipynb.")
     kinds = [kind for kind in FOLDERS if kind != "Labels" or (folder / kind).exists()]
     for kind in kinds[1:]:
         if lone := set(names).symmetric_difference(_list(folder / kind)):
             raise InputError(
-                f"{folder} has {min(lone)}.png in only one of {FOLDERS[0]} and {kind}: "
+                f"{folder} has {min(lone)}.png in only one of TissueImages and {kind}: "
                 "run patch_generator.ipynb again."
             )
     with ThreadPoolExecutor() as pool:
@@ -185,7 +183,7 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     """
     folder = Path(folder)
     expected = [name for sample in samples for name in _names(sample, size, stride)]
-    found, cut = _list(folder / FOLDERS[0]), cut_all(samples, size, stride)
+    found, here = _list(folder / "TissueImages"), cut_all(samples, size, stride)
     if not found:
         reason = "has not written patches of these images"
     elif set(found) != set(expected):
@@ -195,18 +193,18 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
         reason = "has written patches of another size"
         if patches.images.shape[1] == size:
             reason = "has written patches with other pixels"
-        if _same(patches, cut):
+        if _same(patches, here):
             print(f"{len(found)} patches, read from the files that patch_generator.ipynb wrote.")
             return patches
     print(f"{len(expected)} patches, cut here, because patch_generator.ipynb {reason}.")
-    return cut
+    return here
 
 
 def _same(found, expected):
     """Whether patches have the same pixels, masks and labels, those that both have."""
     place = {name: i for i, name in enumerate(found.names)}
     order = [place[name] for name in expected.names]
-    pairs = [(getattr(found, name), getattr(expected, name)) for name in KINDS]
+    pairs = [(getattr(found, name), getattr(expected, name)) for name in FOLDERS.values()]
     return all(
         one is None or other is None or np.array_equal(one[order], other) for one, other in pairs
     )

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from ..errors import InputError
+from ..images.resolution import is_plausible
 
 COLUMNS = ("name", "patient", "group", "split", "mpp", "classes")
 
@@ -111,7 +112,7 @@ def _with(entry, row, splits):
             change["mpp"] = float(text.replace(",", "."))
         except ValueError:
             change["mpp"] = math.nan
-        if not 0.03 <= change["mpp"] <= 2:
+        if not is_plausible(change["mpp"]):
             raise ValueError(
                 f"mpp {text!r} is no resolution: write micrometres per pixel, such as 0.25."
             )

@@ -14,6 +14,21 @@ from .safe import check, inside, read_json
 MODELS = ROOT / "models"
 
 
+def names(root=MODELS):
+    """List the models in a folder: its subfolders with a `config.json`.
+
+    Parameters
+    ----------
+    root : Path
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return sorted(path.parent.name for path in root.glob("*/config.json"))
+
+
 def find(name):
     """Find the folder of a model.
 
@@ -41,8 +56,8 @@ def find(name):
             raise InputError(f"{folder} cannot be read: change its permissions.") from None
         except OSError:  # a name that is too long
             continue
-    known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
-    raise InputError(f"There is no model {name}: choose one of {known or '(none here)'}.")
+    known = ", ".join(names(MODELS)) or "(none here)"
+    raise InputError(f"There is no model {name}: choose one of {known}.")
 
 
 def identity(name):

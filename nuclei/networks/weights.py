@@ -1,10 +1,10 @@
 """Load and save the weights of a network, with a clear message if they do not fit.
 
 Both go through memory. HDF5 would lock the file, which fails on file systems without locks, and
-would report this, a full disk or a missing permission as damage.
+would report this, a full disk or a missing permission as damage. Keras knows the format by the end
+of the name, in small letters.
 """
 
-import io
 import warnings
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..atomic import expand
 from ..errors import InputError
+from ..memory import NamedBytes
 from ..modelfiles import hdf5, safe
 
 SPARE = 2**24
@@ -46,7 +47,7 @@ def load_weights(model, path, cure):
     try:
         most = SPARE + 16 * model.count_params()
         safe.check(path, most)
-        file = _Memory(path, path.read_bytes())
+        file = NamedBytes(path.name.lower(), path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise InputError(f"{path} is missing: {cure}") from None
     except OSError as error:
@@ -83,17 +84,6 @@ def save_weights(model, path):
     OSError
         If the file cannot be written: `atomic.atomic_write` makes a sentence of it.
     """
-    file = _Memory(path)
+    file = NamedBytes(Path(path).name.lower())
     model.save_weights(file)
     Path(path).write_bytes(file.getbuffer())
-
-
-class _Memory(io.BytesIO):
-    """A file in memory; its `str()` is its name, by whose end Keras knows the format."""
-
-    def __init__(self, path, data=b""):
-        super().__init__(data)
-        self.name = Path(path).name.lower()
-
-    def __str__(self):
-        return self.name

@@ -182,16 +182,13 @@ def nuclei_in_tissue(maps, covered, ink, mpp, threshold=0.5, min_score=confidenc
     """
     maps[ink | find_glass(covered, mpp)] = 0
     labels, scores = instances.separate(maps, threshold, min_score=min_score)
-    small = np.bincount(labels.ravel()) <= LARGEST / mpp**2
-    small[0] = True
-    if small.all():
+    large = np.bincount(labels.ravel()) > LARGEST / mpp**2
+    large[0] = False  # the background
+    if not large.any():
         return labels, scores, ink
-    large = ~small[labels]
-    maps[large] = 0
-    scores = scores[small[1:]]
-    small[0] = False
-    labels = np.where(small, np.cumsum(small), 0).astype(np.int32)[labels]
-    return labels, scores, ink | large
+    excluded = large[labels]
+    maps[excluded] = 0
+    return instances.renumber(labels, ~large), scores[~large[1:]], ink | excluded
 
 
 def notice(name, share):

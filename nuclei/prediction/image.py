@@ -9,7 +9,7 @@ from PIL import Image
 from ..errors import InputError
 from ..images import read_mpp, read_rgb, resolution
 from ..images.scaling import nearest, resize
-from . import artefacts, confidence, windows
+from . import artefacts, confidence, instances, windows
 
 
 @dataclass(frozen=True)
@@ -210,4 +210,4 @@ def _connected(labels):
     largest[owners[by_area]] = by_area  # the last one counts
     kept = largest[owners] == np.arange(len(owners))
     kept[0] = False
-    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[pieces], owners[kept]
+    return instances.renumber(pieces, kept), owners[kept]

@@ -69,9 +69,27 @@ def separate(
     scores = confidence.score(described, learnt)
     kept = (areas >= smallest) & (scores >= min_score)
     kept[0] = False  # the background
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     # Fill holes last, because removing an object may leave a hole in the nucleus around it.
-    return _fill_holes_of_one(numbers[labels]), scores[kept]
+    return _fill_holes_of_one(renumber(labels, kept)), scores[kept]
+
+
+def renumber(labels, kept):
+    """Number some objects anew, from 1 and without gaps, and make the others background.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+        0 = background, other numbers one object each.
+    kept : ndarray of bool, shape (N + 1,)
+        Which of the numbers 0..N stay; the background stays background, whatever it says.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+        The objects that stay, in the same order.
+    """
+    kept = np.append(False, kept[1:])
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]
 
 
 def divide(maps, threshold=0.5, smoothing=1.0, depth=None):

@@ -1,17 +1,20 @@
 """A table of nuclei: position, area, shape, stain and neighbourhood of each nucleus."""
 
-import csv
-
 import numpy as np
 
+from ..atomic import write_csv
 from ..data.stains import STAINS, optical_density
 from ..images.resolution import MPP
 from . import neighbours, shapes
 
-BASIC = ("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity", "haematoxylin")
-BASIC += ("score",)
-SHAPES = ("solidity", "eccentricity", "axis_major_length_um", "axis_minor_length_um")
-SHAPES += ("orientation_rad",)
+BASIC = (
+    *("label", "x_um", "y_um", "area_um2", "perimeter_um", "circularity"),
+    *("haematoxylin", "score"),
+)
+SHAPES = (
+    *("solidity", "eccentricity", "axis_major_length_um", "axis_minor_length_um"),
+    "orientation_rad",
+)
 STAINING = ("haematoxylin_sd", "eosin", "eosin_sd")
 
 OWN = {"basic": BASIC, "all": BASIC + SHAPES + STAINING}
@@ -99,7 +102,7 @@ def measure_each(labels, image, mpp=MPP, choice="basic", scores=None):
         "perimeter_um": around,
         "circularity": np.minimum(1, 4 * np.pi * area / around**2),
         "haematoxylin": mean_haematoxylin,
-        "score": np.zeros(len(found)) if scores is None else scores,
+        "score": np.full(len(found), np.nan) if scores is None else scores,
     }
     if choice == "all":
         variances = mean(x * x) - centre_x**2, mean(y * y) - centre_y**2
@@ -116,9 +119,13 @@ def measure_each(labels, image, mpp=MPP, choice="basic", scores=None):
             "eosin": mean_eosin,
             "eosin_sd": deviation(eosin, mean_eosin),
         }
-    values = zip(*(np.round(column, 4).tolist() for column in columns.values()), strict=True)
-    rows = [dict(zip(columns, row, strict=True)) for row in values]
-    return rows if scores is not None else [row | {"score": None} for row in rows]
+    values = zip(*map(_rounded, columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _rounded(column):
+    """The values of a column to four decimals, and None for NaN, which is not equal to itself."""
+    return [value if value == value else None for value in np.round(column, 4).tolist()]
 
 
 def _stain(densities, stain):
@@ -129,14 +136,10 @@ def _stain(densities, stain):
 
 def add_neighbours(rows, columns):
     """Add to rows of `measure_each` what `neighbours.measure` returned for them."""
-    for row, values in zip(rows, np.round(np.transpose(columns), 4).tolist(), strict=True):
-        for name, value in zip(neighbours.COLUMNS, values, strict=True):
-            row[name] = value if value == value else None  # NaN is not equal to itself
+    for row, values in zip(rows, zip(*map(_rounded, columns), strict=True), strict=True):
+        row |= zip(neighbours.COLUMNS, values, strict=True)
 
 
 def write_table(path, rows, choice="basic"):
     """Write the rows of `measure` to a CSV file; the header is written even without rows."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS[choice], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, rows, COLUMNS[choice])

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import modelfiles
-from ..atomic import atomic_write, expand, explain_write_errors, locked
+from ..atomic import expand, explain_write_errors, locked, write_json
 from ..errors import SlideError
 from ..prediction import engines
 from ..prediction.confidence import MIN_SCORE
@@ -211,8 +211,7 @@ def _begin(job, slide, settings):
         finest = slide.mpp / slide.scale
         corner = tuple(n * finest for n in slide.offset[::-1])
         ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name, corner)
-    with atomic_write(begun) as temporary:
-        temporary.write_text(json.dumps(settings), encoding="utf-8")
+    write_json(begun, settings)
 
 
 def _fill_pyramids(client, job, todo):

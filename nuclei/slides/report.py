@@ -1,6 +1,7 @@
 """The report of a slide, by which a later run knows what is finished."""
 
 import json
+import operator
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,7 +34,7 @@ class Report:
     nuclei: int
     problems: dict
     seconds: float
-    offset: tuple = (0, 0)
+    offset: tuple
 
 
 PARTS, PART = 32, 4096
@@ -70,7 +71,7 @@ def read_report(path, settings):
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         before = dict(content["settings"])
-        content["offset"] = tuple(content.get("offset", (0, 0)))  # lacking in earlier releases
+        content["offset"] = tuple(content["offset"])
         report = Report(**{field.name: content[field.name] for field in fields(Report)})
         if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
             raise TypeError
@@ -103,12 +104,10 @@ def content(slide):
 
 def check_settings(path, before, settings):
     """Raise a SlideError if a file is from a run with other settings, or of another slide."""
-    before = {"measures": "basic", **before}  # the only choice in earlier releases
     settings = dict(settings)
-    now, parts = settings.pop("content", ()), before.get("content")
-    if not isinstance(parts, list):  # it is lacking in earlier releases
-        parts = now
-    if sum(one != other for one, other in zip(parts, now, strict=False)) > REPAIRED:
+    now, parts = settings.pop("content"), before.get("content")
+    alike = isinstance(parts, list) and len(parts) == len(now)
+    if not alike or sum(map(operator.ne, parts, now)) > REPAIRED:
         raise SlideError(
             f"{path} is from a run with another slide of this name and size: use another folder "
             "for --out, or remove the results of that run."

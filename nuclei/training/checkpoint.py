@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from ..allocator import keep_freed_memory
-from ..atomic import atomic_write, locked
+from ..atomic import atomic_write, locked, write_json
 from ..errors import InputError
 from ..networks.weights import load_weights, save_weights
 from .history import read_history, write_history
@@ -82,8 +82,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
             model.optimizer.build(model.trainable_variables)
         state = self.folder / "state.weights.h5"
         if not state.exists():
-            with atomic_write(self._settings_file) as path:
-                path.write_text(json.dumps(self.settings), encoding="utf-8")
+            write_json(self._settings_file, self.settings)
             return 0
         cure = f"delete {self.folder} to start over."
         self._check_settings(cure)

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from ..atomic import atomic_write
+from ..atomic import write_csv
 from ..errors import InputError
 
 
@@ -21,10 +21,7 @@ def write_history(folder, history):
     InputError
         If the file cannot be written.
     """
-    with atomic_write(Path(folder) / "history.csv") as path, open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=history[0])
-        writer.writeheader()
-        writer.writerows(history)
+    write_csv(Path(folder) / "history.csv", history)
 
 
 def read_history(folder):

@@ -80,7 +80,7 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     def watched(model, path, out, **options):
         asked.update(options, model=model, path=path, out=out)
         place = {"x 0 to 9, y 0 to 9": "a.svs is damaged"} if path.suffix == ".svs" else {}
-        return predict_slide.Report(tiles=7, nuclei=1234, problems=place, seconds=1.0)
+        return predict_slide.Report(7, 1234, place, seconds=1.0, offset=(0, 0))
 
     monkeypatch.setattr(predict_slide, "predict", watched)
     save(here / "in" / "plain.png", pixels)

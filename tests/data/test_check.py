@@ -276,3 +276,11 @@ def test_one_image_is_checked_whole(tmp_path, tissue, capsys):
     code, output = run(capsys, tmp_path)
     assert code == 0 and "the longer side of each is divided" in output
     assert output.splitlines()[1].split()[:4] == ["a", "-", "224", "x"]
+
+
+def test_monuseg_may_have_masks_only(canonical, capsys):
+    for labels in canonical.rglob("*_labels.png"):
+        labels.unlink()
+    code, output = run(capsys, canonical)
+    rows = [line.split() for line in output.splitlines() if line.startswith("TCGA")]
+    assert code == 0 and [row[6] for row in rows] == 4 * ["mask"]

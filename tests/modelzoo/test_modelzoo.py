@@ -91,6 +91,9 @@ def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
     monkeypatch.chdir(folder)
     assert_equal_weights(modelzoo.load("."), trained)
     assert "no model large: choose one of small." in refusal("large")
+    (folder.parent / "notes.txt").write_text("no model")
+    (folder.parent / "empty").mkdir()
+    assert modelfiles.names(folder.parent) == ["small"]
 
 
 @pytest.mark.parametrize(

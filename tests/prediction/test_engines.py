@@ -17,7 +17,7 @@ from nuclei.errors import InputError
 from nuclei.prediction import engines, windows
 from nuclei.prediction.engines import convert, files, loading
 
-NAMES = sorted(path.parent.name for path in modelfiles.MODELS.glob("*/config.json"))
+NAMES = modelfiles.names()
 CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 2, "channels": 2}}
 
 

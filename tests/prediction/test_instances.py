@@ -246,6 +246,15 @@ class TestHoles:
         return labels
 
 
+def test_objects_that_stay_are_numbered_without_gaps():
+    labels = np.array([[0, 4, 2], [1, 1, 3]])
+    kept = np.array([True, False, True, False, True])
+    found = instances.renumber(labels, kept)
+    assert found.dtype == np.int32 and found.tolist() == [[0, 2, 1], [0, 0, 0]]
+    assert not instances.renumber(labels, kept & False).any()
+    np.testing.assert_array_equal(instances.renumber(labels, np.ones(5, bool)), labels)
+
+
 def test_gaps_between_nuclei_are_no_holes():
     ring = discs(
         *[(40 + 25 * np.sin(a), 50 + 25 * np.cos(a), 8) for a in np.arange(12) * np.pi / 6]

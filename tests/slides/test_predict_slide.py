@@ -137,14 +137,6 @@ class TestResults:
         with pytest.raises(InputError, match=r"another measures \(all, not basic\)"):
             predict_slide.predict("red", slide, tmp_path / "all")
 
-    def test_reports_of_earlier_releases_are_still_known(self, undisturbed, red, slide, tmp_path):
-        path = tmp_path / "undisturbed" / "slide.json"
-        report = json.loads(path.read_text())
-        del report["settings"]["measures"]
-        path.write_text(json.dumps(report))
-        predict_slide.predict("red", slide, tmp_path / "undisturbed")
-        assert red.calls == 0
-
     def test_outlines_are_in_pixels_of_the_finest_level(self, red, tmp_path, labels):
         twice = painted(labels)[:600, :600].repeat(2, axis=0).repeat(2, axis=1)
         path = write_pyramid(tmp_path / "slide.tif", twice, mpp=0.125)

@@ -98,15 +98,18 @@ class TestTrouble:
         assert red.calls == 4
         assert_same(results(tmp_path / "out"), undisturbed)
 
-    def test_a_report_of_an_earlier_release_counts(self, undisturbed, red, slide, tmp_path):
+    def test_a_report_without_the_parts_of_its_slide_is_of_another_one(
+        self, undisturbed, slide, tmp_path
+    ):
         path = tmp_path / "undisturbed" / "slide.json"
-        content = json.loads(path.read_text())
-        del content["offset"]
-        path.write_text(json.dumps(content))
-        assert predict_slide.predict("red", slide, tmp_path / "undisturbed").offset == (0, 0)
-        assert red.calls == 0
+        report = json.loads(path.read_text())
+        for parts in (None, [], 32 * ["00000000"]):
+            report["settings"]["content"] = parts
+            path.write_text(json.dumps(report))
+            with pytest.raises(InputError, match="run with another slide of this name and size"):
+                predict_slide.predict("red", slide, tmp_path / "undisturbed")
 
-    NO_NUMBER = '{"settings":{},"tiles":1,"nuclei":[],"problems":{},"seconds":1}'
+    NO_NUMBER = '{"settings":{},"tiles":1,"nuclei":[],"problems":{},"seconds":1,"offset":[0,0]}'
 
     @pytest.mark.parametrize(
         "text", ["{", "[]", "{}", '{"settings": {}}', '{"settings": 1}', NO_NUMBER]

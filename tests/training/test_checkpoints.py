@@ -114,6 +114,12 @@ def test_history_has_a_row_an_epoch(uninterrupted):
     checkpoint, _ = uninterrupted
     assert [row["epoch"] for row in checkpoint.history] == [1, 2, 3, 4]
     assert read_history(checkpoint.folder) == checkpoint.history
+    path = checkpoint.folder / "history.csv"
+    written = path.read_bytes()
+    assert b"\r" not in written
+    path.write_bytes(written.replace(b"\n", b"\r\n"))  # as in `models/`
+    assert read_history(checkpoint.folder) == checkpoint.history
+    path.write_bytes(written)
     columns = ["epoch", "seconds", "dice", "loss", "val_dice", "val_loss"]
     assert sorted(checkpoint.history[0]) == sorted(columns)
     names = sorted(path.name for path in checkpoint.folder.iterdir())
