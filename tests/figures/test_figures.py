@@ -48,6 +48,7 @@ def test_curves_mark_the_epoch_with_the_best_validation_dice():
         [2 / i for i in (1, 2, 3)],
     ]
     assert axis.lines[2].get_xdata() == [2] and axis.lines[2].get_ydata() == [1]
+    assert axis.get_legend().texts[2].get_text() == "best epoch: 2, 1.000"
 
 
 def test_comparison_shows_every_run_and_the_mean_at_the_end():
