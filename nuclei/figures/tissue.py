@@ -204,7 +204,7 @@ def _chosen(model, samples, report, chosen, title):
 
 
 @figure_style()
-def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
+def errors(sample, masks, title, middle=(500, 500), crop=300, columns=4):
     """Show where the masks of several models differ from the annotation, in one field.
 
     Parameters
@@ -219,7 +219,7 @@ def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
     crop : int
         Side of the field, in pixels.
     columns : int
-        Number of columns.
+        Number of columns, at most.
 
     Returns
     -------
@@ -232,8 +232,9 @@ def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
     field = np.s_[top : top + crop, left : left + crop]
     panels = {"Image, annotated": sample.image[field]}
     panels |= {name: _outcomes(sample.mask[field], mask[field]) for name, mask in masks.items()}
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.8))
+    figure = Figure(figsize=(max(2.7 * columns, 6), 3 * rows + 0.8))
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     mask = sample.mask[field]
