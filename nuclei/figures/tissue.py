@@ -181,20 +181,23 @@ def best_median_worst(model, samples, report, title):
     return _chosen(model, samples, report, chosen, f"{title}: best, median, worst")
 
 
-def worst(model, samples, report, title, number=3):
-    """Show the predictions of the images with the lowest Dice; as `best_median_worst`."""
+def worst(model, samples, report, title, number=3, augment=False):
+    """Show the predictions of the images with the lowest Dice; as `best_median_worst`.
+
+    `augment` is that of the report, see `windows.predict_maps`.
+    """
     chosen = _by_dice(report)[:number]
-    return _chosen(model, samples, report, chosen, f"{title}: lowest Dice")
+    return _chosen(model, samples, report, chosen, f"{title}: lowest Dice", augment)
 
 
 def _by_dice(report):
     return np.argsort([image["dice"] for image in report["images"]])
 
 
-def _chosen(model, samples, report, chosen, title):
+def _chosen(model, samples, report, chosen, title, augment=False):
     """Show some images of a report, by their numbers."""
     shown = [samples[i] for i in chosen]
-    maps = [windows.predict(model, sample.image) for sample in shown]
+    maps = [windows.predict(model, sample.image, augment=augment) for sample in shown]
     titles = [
         f"{textwrap.shorten(sample.organ or sample.name, 24, placeholder='...')}, "
         f"Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
