@@ -76,7 +76,7 @@ quantize: setup ## make the int8 form of the models: make quantize [MODEL=unet];
 	$(VENV_PYTHON) -m pip install --quiet -r requirements-quantize.txt
 	@$(VENV_PYTHON) tools/quantize.py $(MODEL)
 
-results: setup ## write the tables of the README and the models' cards from their metrics
+results: setup ## write the tables of results and the models' cards from their metrics
 	@$(VENV_PYTHON) tools/results.py
 
 lint: setup ## check code, format and notebooks

@@ -12,7 +12,7 @@ from .errors import InputError, counted
 from .prediction import instances, windows
 from .prediction.engines import as_engine
 from .scores import pixels
-from .scores.intervals import bootstrap_interval, paired_test
+from .scores.intervals import bootstrap_interval, format_p, paired_test
 from .scores.objects import object_scores
 
 COLUMNS = {
@@ -206,9 +206,9 @@ def comparison_table(differences):
     for heading, form in (
         ("Mean difference", "{mean:+.3f}"),
         ("95% interval", "{low:+.3f} to {high:+.3f}"),
-        ("p (Wilcoxon)", "{p:.3f}"),
     ):
         rows.append([heading, *(form.format(**one) for one in differences.values())])
+    rows.append(["p (Wilcoxon)", *(format_p(one["p"]) for one in differences.values())])
     return _aligned(rows)
 
 

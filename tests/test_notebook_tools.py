@@ -1,6 +1,8 @@
 """Notebooks run headless: the right Python, one sentence for a failure, nothing half written."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 import run_notebooks
 from headless import execute, prepare_environment
+from nuclei import ROOT
 from nuclei.errors import InputError
 
 pytestmark = pytest.mark.tensorflow  # the same under any backend: once is enough
@@ -47,13 +50,18 @@ def test_a_notebook_runs_in_its_folder_on_this_python_with_its_parameters(tmp_pa
     alien.write_text(json.dumps({"argv": ["false"], "display_name": "", "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "alien"))
     monkeypatch.setenv("MONUSEG_DIR", "monuseg")
+    # Another checkout, as the installed one may be.
+    (tmp_path / "other" / "nuclei").mkdir(parents=True)
+    (tmp_path / "other" / "nuclei" / "__init__.py").write_text("ROOT = 'another checkout'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
     prepare_environment()
 
-    code = "import os, sys\nprint(N, os.getcwd(), sys.prefix, os.environ['MONUSEG_DIR'], sep='\\n')"
+    code = "import os, sys\nfrom nuclei import ROOT\n"
+    code += "print(N, os.getcwd(), sys.prefix, os.environ['MONUSEG_DIR'], ROOT, sep='\\n')"
     executed = execute(write("notebooks/a.ipynb", "N = 1", code), Path("runs/a.ipynb"), {"N": 2})
 
     found = ["2", str(tmp_path / "notebooks"), sys.prefix, str(tmp_path / "monuseg")]
-    assert printed(executed).splitlines() == found
+    assert printed(executed).splitlines() == [*found, str(ROOT)]
     assert printed(nbformat.read("runs/a.ipynb", 4)) == printed(executed)
 
 
@@ -107,7 +115,19 @@ def test_without_monuseg_the_committed_notebooks_and_weights_are_left_alone(monk
         "notebooks/unet.ipynb", "OUTPUT = '.'\nTRAIN = False\nEPOCHS = 5", "print(OUTPUT, EPOCHS)"
     )
     run_notebooks.train("unet", {"EPOCHS": 3})
-    assert "runs 3\n" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "runs 3\n" in said and f"into {ROOT}/runs/models/ and {ROOT}/runs/Graphs/." in said
+
+
+def test_the_checkout_of_the_script_is_used_whichever_is_installed(tmp_path):
+    package = tmp_path / "other" / "nuclei"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('another checkout')")
+    script = ROOT / "tools" / "run_notebooks.py"
+    environment = {**os.environ, "PYTHONPATH": str(package.parent)}
+    command = [sys.executable, str(script), "train", "none"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("There is no network 'none': ")
 
 
 def test_a_parameter_that_does_not_exist_is_named_with_those_that_do():

@@ -227,13 +227,16 @@ class TestCommand:
         rows = (here / "out" / "a.csv").read_text().splitlines()[1:]
         return np.array([[float(value) for value in row.split(",")] for row in rows])
 
+    def closing(self, here):
+        return f"1 of 1 masks written to out, with {len(self.areas(here))} nuclei.\n"
+
     def test_results_are_in_pixels_of_the_image_and_in_micrometres(self, here, tissue, capsys):
         Image.fromarray(tissue[0]).save("a.png")
         assert self.run(capsys, "a.png")[0] == 0
         fine = self.areas(here)
         Image.fromarray(tissue[1]).save("a.png")
         code, output, _ = self.run(capsys, "a.png", "--mpp", "0.5", "--overlay")
-        assert (code, output) == (0, "1 of 1 masks written to out.\n")
+        assert (code, output) == (0, self.closing(here))
         half = self.areas(here)
         assert np.median(half[:, 3]) == pytest.approx(np.median(fine[:, 3]), rel=0.05)
         assert half[:, 1].max() == pytest.approx(fine[:, 1].max(), abs=2)
@@ -257,14 +260,16 @@ class TestCommand:
         code, output, _ = self.run(capsys, "a.png")
         assert code == 0 and output.startswith("a.png has 0.5 um per pixel, as its file says.\n")
         np.testing.assert_allclose(self.areas(here), given, rtol=1e-3)
-        assert self.run(capsys, "a.png", "--mpp", "0.25")[1] == "1 of 1 masks written to out.\n"
+        output = self.run(capsys, "a.png", "--mpp", "0.25")[1]
+        assert output == self.closing(here)
 
     def test_what_no_microscope_has_is_not_said(self, here, tissue, capsys):
         Image.fromarray(tissue[1]).save("a.png")
         self.run(capsys, "a.png")
         unknown = self.areas(here)
         Image.fromarray(tissue[1]).save("a.png", dpi=(72, 72))
-        assert self.run(capsys, "a.png")[:2] == (0, "1 of 1 masks written to out.\n")
+        code, output, _ = self.run(capsys, "a.png")
+        assert (code, output) == (0, self.closing(here))
         np.testing.assert_array_equal(self.areas(here), unknown)
 
     @pytest.mark.parametrize("mpp", ["0", "250", "-1", "nan", "many"])
@@ -279,7 +284,7 @@ class TestCommand:
         image[:100] = 0
         Image.fromarray(image).save("a.png")
         code, output, errors = self.run(capsys, "a.png")
-        assert code == 0 and output == "1 of 1 masks written to out.\n"
+        assert code == 0 and output == self.closing(here)
         said = [line for line in errors.splitlines() if line.startswith("a.png")]
         assert said == ["a.png: 22% was left out, as ink, black or too large for nuclei."]
 

@@ -13,6 +13,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat.reader import NotJSONError
 from papermill.exceptions import PapermillExecutionError
 
+from nuclei import ROOT
 from nuclei.errors import InputError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -20,11 +21,13 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 def prepare_environment():
     """Set the environment variables that kernels inherit; call it once, before `execute`."""
-    # The kernel of this Python takes precedence over kernels of the user or system.
-    kernels = str(Path(sys.prefix, "share", "jupyter"))
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(
-        filter(None, [kernels, os.environ.get("JUPYTER_PATH")])
-    )
+    # This checkout and the kernel of this Python take precedence over what else is installed.
+    for variable, first in (
+        ("PYTHONPATH", ROOT),
+        ("JUPYTER_PATH", Path(sys.prefix, "share", "jupyter")),
+    ):
+        others = os.environ.get(variable)
+        os.environ[variable] = os.pathsep.join(filter(None, [str(first), others]))
     # Make the path absolute, because kernels run in other folders.
     if folder := os.environ.get("MONUSEG_DIR"):
         os.environ["MONUSEG_DIR"] = str(Path(folder).expanduser().resolve())

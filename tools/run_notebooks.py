@@ -15,6 +15,8 @@ from pathlib import Path
 import nbformat
 import papermill
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # whichever checkout is installed
+
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT
 from nuclei.atomic import atomic_write, expand
@@ -112,7 +114,8 @@ def train(model, parameters):
     folder, data = monuseg.find(), parameters.get("DATA")
     output = parameters.get("OUTPUT", "." if folder or data else str(RUNS))
     name = parameters.get("NAME")
-    where = f"{output}/models/{name}/" if name else f"{output}/models/ and {output}/Graphs/"
+    place = (ROOT / output).resolve()  # as the notebook understands it
+    where = f"{place}/models/{name}/" if name else f"{place}/models/ and {place}/Graphs/"
     print(f"Training on {data or _source(folder)}, into {where}.", flush=True)
     parameters = {"TRAIN": True, "OUTPUT": output} | parameters
     if data and "COMPARISON_SEEDS" in known:  # a lesson on the network, not on these data

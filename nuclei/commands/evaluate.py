@@ -24,6 +24,8 @@ def add(commands, model):
     text = "imitate tissue of another laboratory: alter the images before they are predicted"
     # The keys of `alterations.ALTERATIONS`, which is not imported here because it loads OpenCV.
     command.add_argument("--alter", choices=("pale", "dark", "blurred", "jpeg"), help=text)
+    text = "test-time augmentation of whole images, as for predict: 8 times as slow"
+    command.add_argument("--augment", action="store_true", help=text)
     text = "what runs the network, as for predict (default: %(default)s, the reference)"
     command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
     text = "also write the scores here, for each image and as a whole"
@@ -62,13 +64,15 @@ def run(options):
         count += f", {options.alter}"
     models = [engines.load(name, options.engine) for name in names]
     reports = []
+    asked = {"data": data, "split": options.split}
+    asked |= {"altered": options.alter, "augment": options.augment}
     for name, model in zip(names, models, strict=True):
-        report = evaluation.evaluate(model, samples)
-        asked = {"data": data, "split": options.split, "altered": options.alter}
+        report = evaluation.evaluate(model, samples, augment=options.augment)
         reports.append({**asked, **report, "model": name})
         print(
             f"{name} on {data}, {options.split}, {count}: "
-            f"whole, threshold {report['threshold']}, no test-time augmentation, "
+            f"whole, threshold {report['threshold']}, "
+            f"{'with' if options.augment else 'no'} test-time augmentation, "
             f"engine {report['engine']}"
         )
         print(evaluation.table(report))
@@ -78,6 +82,11 @@ def run(options):
         results = {"reports": reports, "differences": differences}
         print(f"\n{names[1]} against {names[0]}, paired by image: mean difference in each score")
         print(evaluation.comparison_table(differences))
+    if data == "synthetic tissue":
+        print(
+            "These images are synthetic: no score here can be compared with those of real tissue, "
+            "such as the README's."
+        )
     if options.json:
         evaluation.save_report(options.json, results)
     if options.csv:
@@ -86,5 +95,7 @@ def run(options):
         from ..figures.style import save_figure
         from ..figures.tissue import worst
 
-        save_figure(worst(models[0], samples, reports[0], f"{names[0]} on {data}"), options.figure)
+        title = f"{names[0]} on {data}"
+        figure = worst(models[0], samples, reports[0], title, augment=options.augment)
+        save_figure(figure, options.figure)
     return 0

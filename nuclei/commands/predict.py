@@ -184,6 +184,7 @@ def _predict_images(options, images, batch):
             todo[path] = outputs, made_from
     engine = engines.load(options.model, name) if todo else None
     nested = sys.stderr.isatty()  # nested bars need a terminal
+    nuclei = 0
     for path, (outputs, made_from) in tqdm(todo.items(), desc="Predicting", unit="image"):
         with batch.timed(path) as outcome:
             try:
@@ -216,8 +217,10 @@ def _predict_images(options, images, batch):
                 **kinds,
             )
             outcome.end(DONE, outputs)
+            nuclei += len(found.scores)
     done, there = batch.count(DONE, images), batch.count(SKIPPED, images)
-    more = f"; {there} were there" if there else ""
+    more = f", with {nuclei:,} {'nucleus' if nuclei == 1 else 'nuclei'}" * options.instances
+    more += f"; {there} were there" if there else ""
     print(f"{done} of {len(images)} masks written to {options.out}{more}.")
 
 

@@ -81,7 +81,7 @@ def curves(history, score, title, ylabel):
     best = max(history, key=lambda row: row["val_dice"])
     axis.plot(
         best["epoch"], best[f"val_{score}"], "o", color=VERMILION,
-        label=f"weights kept: epoch {best['epoch']:.0f}, {best[f'val_{score}']:.3f}",
+        label=f"best epoch: {best['epoch']:.0f}, {best[f'val_{score}']:.3f}",
     )  # fmt: skip
     axis.set(title=title, xlabel="epoch", ylabel=ylabel)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))

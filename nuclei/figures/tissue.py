@@ -181,20 +181,23 @@ def best_median_worst(model, samples, report, title):
     return _chosen(model, samples, report, chosen, f"{title}: best, median, worst")
 
 
-def worst(model, samples, report, title, number=3):
-    """Show the predictions of the images with the lowest Dice; as `best_median_worst`."""
+def worst(model, samples, report, title, number=3, augment=False):
+    """Show the predictions of the images with the lowest Dice; as `best_median_worst`.
+
+    `augment` is that of the report, see `windows.predict_maps`.
+    """
     chosen = _by_dice(report)[:number]
-    return _chosen(model, samples, report, chosen, f"{title}: lowest Dice")
+    return _chosen(model, samples, report, chosen, f"{title}: lowest Dice", augment)
 
 
 def _by_dice(report):
     return np.argsort([image["dice"] for image in report["images"]])
 
 
-def _chosen(model, samples, report, chosen, title):
+def _chosen(model, samples, report, chosen, title, augment=False):
     """Show some images of a report, by their numbers."""
     shown = [samples[i] for i in chosen]
-    maps = [windows.predict(model, sample.image) for sample in shown]
+    maps = [windows.predict(model, sample.image, augment=augment) for sample in shown]
     titles = [
         f"{textwrap.shorten(sample.organ or sample.name, 24, placeholder='...')}, "
         f"Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
@@ -204,7 +207,7 @@ def _chosen(model, samples, report, chosen, title):
 
 
 @figure_style()
-def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
+def errors(sample, masks, title, middle=(500, 500), crop=300, columns=4):
     """Show where the masks of several models differ from the annotation, in one field.
 
     Parameters
@@ -219,7 +222,7 @@ def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
     crop : int
         Side of the field, in pixels.
     columns : int
-        Number of columns.
+        Number of columns, at most.
 
     Returns
     -------
@@ -232,8 +235,9 @@ def errors(sample, masks, title, middle=(500, 500), crop=300, columns=3):
     field = np.s_[top : top + crop, left : left + crop]
     panels = {"Image, annotated": sample.image[field]}
     panels |= {name: _outcomes(sample.mask[field], mask[field]) for name, mask in masks.items()}
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.8))
+    figure = Figure(figsize=(max(2.7 * columns, 6), 3 * rows + 0.8))
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     mask = sample.mask[field]

@@ -64,3 +64,8 @@ def paired_test(first, second):
     low, high = bootstrap_interval(differences)
     p = stats.wilcoxon(differences).pvalue if differences.any() else 1.0
     return float(differences.mean()), low, high, float(p)
+
+
+def format_p(p):
+    """Write a p-value with three decimals; one that would be 0.000 is "<0.001"."""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"

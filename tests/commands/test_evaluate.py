@@ -13,7 +13,7 @@ from red import Red
 
 from nuclei.data import download, seen, synthetic
 from nuclei.errors import InputError
-from nuclei.prediction import engines
+from nuclei.prediction import engines, windows
 
 
 def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys):
@@ -21,6 +21,7 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
     code, output, _ = run(capsys, *command)
     assert code == 0
     assert "unet on MoNuSeg, test, 1 image: whole, threshold 0.5" in output
+    assert "synthetic" not in output
     assert "| Mean of 1 image " in output and "| brain (1) " in output
     report = json.loads((here / "new" / "report.json").read_text())
     assert (report["model"], report["data"], report["split"]) == ("unet", "MoNuSeg", "test")
@@ -52,6 +53,26 @@ def test_evaluate_without_monuseg_says_that_the_tissue_is_synthetic(capsys, monk
     code, output, _ = run(capsys, "evaluate", "unet")
     assert code == 0 and "unet on synthetic tissue, test, 2 images" in output
     assert "`python -m nuclei download`" in output
+    assert output.splitlines()[-1].startswith("These images are synthetic: no score here can be")
+
+
+def test_evaluate_augments_and_says_so(here, capsys, monkeypatch):
+    tissue, original, views = synthetic.tissue, windows.predict_maps, []
+
+    def watched(model, image, augment=False, **options):
+        views.append(8 if augment else 1)
+        return original(model, image, augment=augment, **options)
+
+    monkeypatch.setattr(synthetic, "tissue", lambda seed: tissue(seed, shape=(64, 64)))
+    monkeypatch.setattr(windows, "predict_maps", watched)
+    command = "evaluate", "unet", "--json", "a.json"
+    assert ", no test-time augmentation, engine keras" in run(capsys, *command)[1]
+    plain = json.loads((here / "a.json").read_text())
+    code, output, _ = run(capsys, *command, "--augment", "--figure", "a.png")
+    assert code == 0 and ", with test-time augmentation, engine keras" in output
+    augmented = json.loads((here / "a.json").read_text())
+    assert (plain["augment"], augmented["augment"]) == (False, True)
+    assert views == [1, 1, 8, 8, 8, 8]  # the figure shows what was scored
 
 
 def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys, monkeypatch):

@@ -50,7 +50,8 @@ def test_probability_and_overlay_come_when_asked_for(here, pixels, capsys):
 def test_nuclei_one_by_one_come_when_asked_for(here, pixels, capsys):
     pixels[15:25, 5:15] = NUCLEUS
     save(here / "a.b.png", pixels)
-    assert predict(capsys, "a.b.png", "--instances", "--overlay")[0] == 0
+    code, output, _ = predict(capsys, "a.b.png", "--instances", "--overlay")
+    assert (code, output) == (0, "1 of 1 masks written to out, with 2 nuclei.\n")
     assert names(here / "out") == [
         "a.b.csv",
         "a.b.geojson",
@@ -66,6 +67,15 @@ def test_nuclei_one_by_one_come_when_asked_for(here, pixels, capsys):
     assert len(features) == 2 and len(table) == 3
     area = 0.25**2 * np.array([63, 100])
     assert [f["properties"]["measurements"]["area_um2"] for f in features] == pytest.approx(area)
+
+
+def test_the_closing_line_counts_the_nuclei_of_the_images_that_were_written(here, pixels, capsys):
+    save(here / "a.png", pixels)
+    options = "--instances", "--resume"
+    assert predict(capsys, "a.png", *options)[1] == "1 of 1 masks written to out, with 1 nucleus.\n"
+    save(here / "b.png", np.tile(pixels, (20, 60, 1)))
+    output = predict(capsys, "a.png", "b.png", *options)[1]
+    assert output.startswith("1 of 2 masks written to out, with 1,200 nuclei; 1 were there.\n")
 
 
 def test_threshold_and_augmentation_reach_the_prediction(here, pixels, capsys, monkeypatch):

@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 from red import Red
 
 from nuclei.errors import InputError
 from nuclei.figures import charts, tissue
+from nuclei.figures.density import EMPTY, density_map
 from nuclei.figures.style import save_figure
 
 RNG = np.random.default_rng(0)
@@ -48,6 +50,7 @@ def test_curves_mark_the_epoch_with_the_best_validation_dice():
         [2 / i for i in (1, 2, 3)],
     ]
     assert axis.lines[2].get_xdata() == [2] and axis.lines[2].get_ydata() == [1]
+    assert axis.get_legend().texts[2].get_text() == "best epoch: 2, 1.000"
 
 
 def test_comparison_shows_every_run_and_the_mean_at_the_end():
@@ -98,6 +101,18 @@ def test_errors_of_several_models_are_of_one_field(middle, corner):
     assert not np.any(
         [np.all(inverted == color, axis=-1) for color in ((255,) * 3, (184, 196, 206))]
     )
+
+
+def test_errors_of_seven_panels_have_two_rows_and_each_column_its_pixels():
+    sample = SimpleNamespace(image=np.zeros((9, 9, 3), np.uint8), mask=np.eye(9) > 0)
+    figure = tissue.errors(sample, {str(i): sample.mask for i in range(6)}, "Title", (4, 4), 9)
+    figure.draw_without_rendering()
+    assert len(figure.axes) == 8 and not figure.axes[7].axison
+    labelled = [bool(axis.get_xlabel()) for axis in figure.axes]
+    assert labelled == [False] * 3 + [True] * 4 + [False]
+    ticked = [any(tick.label1.get_visible() for tick in axis.xaxis.get_major_ticks())
+              for axis in figure.axes[:7]]  # fmt: skip
+    assert ticked == labelled[:7]
 
 
 def report(values):
@@ -159,3 +174,26 @@ def test_the_best_the_median_and_the_worst_image_are_shown():
     levels = [np.unique(row[2].images[0].get_array()) for row in rows]
     np.testing.assert_allclose(np.ravel(levels), [0.4, 0.2, 0.8], atol=1e-6)
     assert figure.get_suptitle() == "Title: best, median, worst"
+
+
+@pytest.mark.parametrize("number", [0, 1, 60])
+def test_the_density_lies_beside_the_tissue_in_the_colours_of_its_scale(number, tmp_path):
+    picture = RNG.integers(0, 256, (40, 80, 3), dtype=np.uint8)
+    x, y = np.full(number, 33.0), np.full(number, 5.0)  # all in one square, of 0.0001 mm²
+    figure = density_map(picture, x, y, (20, 40), step=10)
+    left, right, scale = figure.axes
+    np.testing.assert_array_equal(left.images[0].get_array(), picture)
+    assert left.get_xlim() == right.get_xlim() == (0, 40)
+    assert left.get_ylim() == right.get_ylim() == (20, 0)
+    (shown,) = right.images
+    density = np.zeros((2, 4))
+    density[0, 3] = number * 10_000
+    np.testing.assert_allclose(shown.get_array().filled(0), density)
+    colors = shown.to_rgba(shown.get_array())
+    assert {to_hex(color).upper() for color in colors[density == 0]} == {EMPTY}
+    steps = scale.get_yticks()
+    assert not number or steps[0] <= number * 10_000 < steps[-1]
+
+    saved = Image.open(save_figure(figure, tmp_path / "density.png")).convert("RGB")
+    near = np.abs(np.asarray(saved, float) - np.multiply(255, colors[0, 3, :3])).max(axis=-1) < 3
+    assert not number or near.mean() > 0.02  # no palette of the file takes it away

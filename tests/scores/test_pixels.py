@@ -118,3 +118,8 @@ def test_paired_test_of_equal_scores_and_of_unequal_numbers():
     assert intervals.paired_test([0.5, 0.6], [0.5, 0.6]) == (0, 0, 0, 1)
     with pytest.raises(ValueError, match="not 1 and 2"):
         intervals.paired_test([0.5], [0.5, 0.6])
+
+
+def test_no_p_value_is_written_as_0():
+    written = [intervals.format_p(p) for p in (0.0001, 0.00049, 0.0005001, 0.04, 1.0)]
+    assert written == ["<0.001", "<0.001", "0.001", "0.040", "1.000"]
