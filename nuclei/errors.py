@@ -32,6 +32,12 @@ def reason(error):
     return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip('.')} ..."
 
 
+def first_sentence(error):
+    """As `reason`, of an error whose message begins with the cause and goes on at length."""
+    text = str(error).partition("\n")[0].partition(". ")[0]
+    return text.rstrip(".") or type(error).__name__
+
+
 def counted(number, noun, plural="s"):
     """A number with its noun, as in "1 patch" and "2 patches"."""
     return f"{number} {noun}{plural * (number != 1)}"

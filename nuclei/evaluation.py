@@ -30,6 +30,9 @@ COLUMNS = {
 """Scores in the order of the table, with their headings. Loss is the mean cross-entropy. AJI and PQ
 score nuclei, not pixels, and need labels for every image."""
 
+NO_SCORES = {"name", "patient", "organ", "predicted", "true"}
+"""What a report says of an image beside its scores."""
+
 PATCH_BATCH = 12
 """Patches per batch: a third of the 36 patches of an image."""
 
@@ -54,7 +57,7 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_
     augment : bool
         Test-time augmentation of whole images: average over their 8 flips and quarter turns.
     progress : bool
-        Show a progress bar over the images.
+        Show progress bars over the images, first whole, then in patches.
     whole_only : bool
         Leave the patches out, which takes less than half of the time.
 
@@ -83,38 +86,20 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_
     if not samples:
         raise InputError("There are no images to evaluate: choose a split that has some.")
     engine = as_engine(model)
-    whole, nuclei, pieces, seconds, patch_count = [], [], [], [], 0
+    images, whole, seconds = [], [], []
     labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
         maps = windows.predict_maps(engine, sample.image, augment=augment)
         seconds.append(perf_counter() - start)
         whole.append(_measure(maps[..., 0], sample.mask, threshold))
-        nuclei.append({})
+        facts = {"name": sample.name, "patient": sample.patient, "organ": sample.organ}
+        images.append(facts | _pool(whole[-1:]))
         if labelled:
             labels, _ = instances.separate(maps, threshold)
-            nuclei[-1] = asdict(object_scores(labels, sample.labels))
-
-        if whole_only:
-            continue
-        images, masks = patches.cut(sample.image), patches.cut(sample.mask)
-        patch_count += len(images)
-        for i in range(0, len(images), PATCH_BATCH):
-            probability = engine.forward(images[i : i + PATCH_BATCH])[..., 0]
-            pieces.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
-
-    images = [
-        {
-            "name": sample.name,
-            "patient": sample.patient,
-            "organ": sample.organ,
-            **_pool([measure]),
-            **scores,
-        }
-        for sample, measure, scores in zip(samples, whole, nuclei, strict=True)
-    ]
-    scores = [score for score in images[0] if isinstance(images[0][score], float)]
-    return {
+            images[-1] |= asdict(object_scores(labels, sample.labels))
+    scores = [name for name in images[0] if name not in NO_SCORES]
+    report = {
         "model": engine.network,
         "engine": engine.name,
         "threshold": threshold,
@@ -123,8 +108,10 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_
         "mean": {score: _interval([image[score] for image in images]) for score in scores},
         "pooled": _pool(whole),
         "organs": _by_organ(images, scores),
-        **({} if whole_only else {"patches": {"count": patch_count, **_pool(pieces)}}),
     }
+    if not whole_only:
+        report["patches"] = _score_patches(engine, samples, threshold, progress)
+    return report
 
 
 def save_report(path, report):
@@ -257,6 +244,18 @@ def _pool(measures):
         values = [measure[score] for measure in measures]
         scores[score] = float(np.average(values, weights=[c.pixels for c in confusions]))
     return scores
+
+
+def _score_patches(engine, samples, threshold, progress):
+    """The number of patches of all images, and the scores of all their pixels together."""
+    count, measures = 0, []
+    for sample in tqdm(samples, desc="patches", unit="image", disable=not progress):
+        images, masks = patches.cut(sample.image), patches.cut(sample.mask)
+        count += len(images)
+        for i in range(0, len(images), PATCH_BATCH):
+            probability = engine.forward(images[i : i + PATCH_BATCH])[..., 0]
+            measures.append(_measure(probability, masks[i : i + PATCH_BATCH], threshold))
+    return {"count": count, **_pool(measures)}
 
 
 def _interval(values):

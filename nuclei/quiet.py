@@ -10,7 +10,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, first_sentence
 
 BACKENDS = ("tensorflow", "jax", "torch")
 """Of Keras. Its others cannot train."""
@@ -76,14 +76,14 @@ def explain_backend():
             raise
         raise InputError(
             f"{source} the Keras backend {name}, which cannot be imported "
-            f"({_first_sentence(error)}): install it, or {_cure(name)}."
+            f"({first_sentence(error)}): install it, or {_cure(name)}."
         ) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         place = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if place.parts[-4:] != ("keras", "src", "backend", "config.py"):
             raise
         raise InputError(
-            f"Keras cannot read its settings {_settings()} ({_first_sentence(error)}): correct or "
+            f"Keras cannot read its settings {_settings()} ({first_sentence(error)}): correct or "
             "remove them."
         ) from error
     if keras := sys.modules.get("keras"):
@@ -109,10 +109,6 @@ def _settings():
     home = os.path.expanduser("~")
     folder = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     return Path(os.path.expanduser(os.environ.get("KERAS_HOME", folder)), "keras.json")
-
-
-def _first_sentence(error):
-    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _cure(name):

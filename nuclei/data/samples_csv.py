@@ -5,7 +5,7 @@ import io
 import math
 from dataclasses import replace
 
-from ..errors import InputError
+from ..errors import InputError, reason
 from ..images.resolution import is_plausible
 
 COLUMNS = ("name", "patient", "group", "split", "mpp", "classes")
@@ -74,7 +74,9 @@ def _rows(path):
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): save it as CSV in UTF-8.") from None
+        raise InputError(
+            f"{path} cannot be read ({reason(error)}): save it as CSV in UTF-8."
+        ) from None
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)

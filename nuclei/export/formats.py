@@ -2,7 +2,7 @@
 
 import importlib
 
-from ..errors import InputError
+from ..errors import InputError, first_sentence, reason
 from ..prediction.engines.openvino_package import import_openvino
 from ..quiet import backend
 
@@ -53,8 +53,8 @@ def require(form):
             importlib.import_module(module)
     except ImportError as error:
         raise InputError(
-            f"The format {form} needs packages that are missing ({error}): run `pip install "
-            f"{' '.join(NEEDS[form].values())}`."
+            f"The format {form} needs packages that are missing ({reason(error)}): run `pip "
+            f"install {' '.join(NEEDS[form].values())}`."
         ) from None
 
 
@@ -105,10 +105,9 @@ def check(form, path, batches, references):
         try:
             output = RUNS[form](path, batch.astype("float32"))
         except Exception as error:  # each runtime has its own; all mean that the file is of no use
-            reason = str(error).partition(". ")[0].partition("\n")[0]
             raise InputError(
-                f"This model does not run as {form} ({reason}), so nothing was written: choose "
-                "another format."
+                f"This model does not run as {form} ({first_sentence(error)}), so nothing was "
+                "written: choose another format."
             ) from error
         same = output.shape == reference.shape
         difference = float(abs(output - reference).max()) if same else float("inf")

@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, reason
 
 LOCAL = {
     "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
@@ -61,7 +61,7 @@ def connect(workers=1, scheduler=None):
                 client = distributed.Client(scheduler)
             except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two: TLS
                 raise InputError(
-                    f"No Dask scheduler answers at {scheduler} ({error}): start one with "
+                    f"No Dask scheduler answers at {scheduler} ({reason(error)}): start one with "
                     "`dask scheduler`, check the address, and for TLS see deploy/README.md."
                 ) from None
             owner = client
@@ -141,7 +141,8 @@ def _result(future):
         ) from None
     except OSError as error:
         raise InputError(
-            f"A worker stopped ({error}): fix this, then run the same command again to continue."
+            f"A worker stopped ({reason(error)}): fix this, then run the same command again to "
+            "continue."
         ) from None
 
 
@@ -200,8 +201,8 @@ def _check_workers(client, scheduler):
         ) from None
     except ImportError as error:
         raise InputError(
-            f"The workers at {scheduler} cannot import this package ({error}): start them with "
-            "this repository as the current folder or in PYTHONPATH."
+            f"The workers at {scheduler} cannot import this package ({reason(error)}): start them "
+            "with this repository as the current folder or in PYTHONPATH."
         ) from None
 
 

@@ -225,6 +225,7 @@ NAN = feature(polygon([[float("nan"), 1], *SQUARE]))
         (json.dumps(collection(feature(polygon(SQUARE))))[:-9], "not complete GeoJSON"),
         ({"type": "Topology", "objects": {}}, "not complete GeoJSON (it has something of type"),
         ({"images": [], "annotations": []}, "not complete GeoJSON"),
+        ({"type": "Area. " * 999, "objects": {}}, "(it has something of type Area; Area;"),
         ([1, 2], "not complete GeoJSON"),
         (collection(feature({"type": "Polygon"})), "not complete GeoJSON"),
         (collection(feature(polygon([["a", "b"], *SQUARE]))), "not complete GeoJSON"),

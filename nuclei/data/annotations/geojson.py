@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 from skimage.measure import points_in_poly
 
-from ...errors import InputError
+from ...errors import InputError, reason
 from .json_files import parse
 from .polygons import draw_areas, ellipse
 from .xml_files import check_any
@@ -107,7 +107,7 @@ def _read(path):
         raise
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path} is not complete GeoJSON ({error}): export it from QuPath again."
+            f"{path} is not complete GeoJSON ({reason(error)}): export it from QuPath again."
         ) from None
 
 

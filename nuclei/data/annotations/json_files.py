@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import InputError, reason
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 """How compressed files begin; QuPath writes both."""
@@ -50,7 +50,7 @@ def parse(path):
     except PermissionError:
         raise InputError(f"{path} cannot be read: change its permissions.") from None
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): get a fresh copy.") from None
+        raise InputError(f"{path} cannot be read ({reason(error)}): get a fresh copy.") from None
 
 
 def _loads(text):
