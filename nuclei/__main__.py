@@ -11,8 +11,9 @@ import os
 import sys
 import warnings
 
+from .allocator import share_memory
 from .errors import InputError
-from .quiet import check_output, share_memory, steady_streams
+from .streams import check_output, steady_streams
 
 # The commands are imported within `main`, so that Ctrl+C meets no traceback meanwhile. They import
 # Keras after all checks that do not need it: it takes seconds, and --help or a mistake in the

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .quiet import backend
+from . import keras_backend
 
 DEVICES = ("/dev/nvidia[0-9]*", "/dev/dxg", "/dev/kfd")
 """Files of Linux that a GPU of NVIDIA has, the GPU of Windows under WSL 2, and one of AMD."""
@@ -24,7 +24,7 @@ def may_be_used(root="/"):
     bool
         False only if there is no GPU, or if the environment hides all GPUs.
     """
-    name, _ = backend()
+    name = keras_backend.name()
     if are_hidden(name):
         return False
     if sys.platform == "linux":

@@ -6,9 +6,9 @@ from pathlib import Path
 from .atomic import atomic_write, expand, write_json
 from .data import seen
 from .errors import InputError
+from .keras_backend import explain_backend
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
 from .modelfiles.safe import read_json
-from .quiet import explain_backend
 
 with explain_backend():
     import keras

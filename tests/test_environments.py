@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from nuclei import ROOT
-from nuclei.quiet import BACKENDS
+from nuclei.keras_backend import BACKENDS
 
 PYTHON = sys.executable
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has other streams and locks")
@@ -152,7 +152,9 @@ class TestStreams:
         assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
     def test_python_without_standard_error(self, tmp_path):
-        code = "from nuclei.quiet import silence_native_stderr as quiet\nwith quiet(): print(1)"
+        code = (
+            "from nuclei import keras_backend\nwith keras_backend.silence_native_stderr(): print(1)"
+        )
         command = ["bash", "-c", '"$0" -c "$1" 2>&-', PYTHON, code]
         done = run(command, tmp_path, TF_CPP_MIN_LOG_LEVEL=None)
         assert (done.returncode, done.stdout) == (0, "1\n")

@@ -2,9 +2,9 @@
 
 import importlib
 
+from .. import keras_backend
 from ..errors import InputError, first_sentence, reason
 from ..prediction.engines.openvino_package import import_openvino
-from ..quiet import backend
 
 SUFFIXES = {
     "keras": ".keras",
@@ -41,10 +41,10 @@ def require(form):
     InputError
         If a package is missing, or Keras runs on a backend that cannot write the format.
     """
-    if form != "keras" and backend()[0] != "tensorflow":
+    if form != "keras" and keras_backend.name() != "tensorflow":
         raise InputError(
-            f"The format {form} is written from TensorFlow, but Keras runs on {backend()[0]}: set "
-            "KERAS_BACKEND=tensorflow, or use --format keras."
+            f"The format {form} is written from TensorFlow, but Keras runs on "
+            f"{keras_backend.name()}: set KERAS_BACKEND=tensorflow, or use --format keras."
         )
     if form == "openvino":
         import_openvino()

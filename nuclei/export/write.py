@@ -6,9 +6,9 @@ from pathlib import Path
 from ..atomic import atomic_folder, atomic_write, expand
 from ..data.synthetic import tissue
 from ..errors import InputError
+from ..keras_backend import silence_native_stderr
 from ..modelfiles import find
 from ..prediction.windows import forward
-from ..quiet import silence_native_stderr
 from . import formats
 
 SIDE = 256

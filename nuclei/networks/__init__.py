@@ -1,6 +1,6 @@
 """Network architectures. They do not depend on data, training or files."""
 
-from ..quiet import explain_backend
+from ..keras_backend import explain_backend
 
 with explain_backend():
     from .deeplabv3 import deeplabv3

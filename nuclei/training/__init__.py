@@ -1,6 +1,6 @@
 """Loss, metrics, optimizer and checkpoints for `compile()` and `fit()`, one file each."""
 
-from ..quiet import explain_backend
+from ..keras_backend import explain_backend
 
 with explain_backend():
     from .acceleration import accelerate

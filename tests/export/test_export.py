@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from nuclei import modelzoo
+from nuclei import keras_backend, modelzoo
 from nuclei.__main__ import main
 from nuclei.errors import InputError
 from nuclei.export import formats
 from nuclei.export.write import export, output
 from nuclei.prediction import windows
-from nuclei.quiet import backend
 
 CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 1, "channels": 2}}
 FORMATS = ["keras", "openvino", "onnx", "litert"]
@@ -31,7 +30,7 @@ def folder(tmp_path_factory):
 
 def need(form):
     """Skip where a format cannot be written."""
-    if form != "keras" and backend()[0] != "tensorflow":
+    if form != "keras" and keras_backend.name() != "tensorflow":
         pytest.skip("the format is written from TensorFlow alone")
     for module in formats.NEEDS[form]:
         try:
@@ -125,7 +124,7 @@ def test_a_model_that_differs_or_does_not_run_is_not_written(folder, tmp_path, m
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    if backend()[0] != "tensorflow":
+    if keras_backend.name() != "tensorflow":
         pytest.skip("another sentence comes first: the format is written from TensorFlow alone")
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(InputError, match="pip install tf2onnx onnxruntime`"):

@@ -5,9 +5,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from ... import modelfiles
+from ... import keras_backend, modelfiles
 from ...errors import InputError
-from ...quiet import backend, silence_native_stderr
+from ...keras_backend import silence_native_stderr
 from . import files
 from .openvino_package import import_openvino
 
@@ -65,10 +65,10 @@ def convert(model):
         If OpenVINO is not installed, or Keras runs on another backend than TensorFlow.
     """
     openvino = import_openvino()
-    if backend()[0] != "tensorflow":
+    if keras_backend.name() != "tensorflow":
         raise InputError(
-            f"OpenVINO converts models of TensorFlow, but Keras runs on {backend()[0]}: set "
-            "KERAS_BACKEND=tensorflow, or use --engine keras."
+            f"OpenVINO converts models of TensorFlow, but Keras runs on "
+            f"{keras_backend.name()}: set KERAS_BACKEND=tensorflow, or use --engine keras."
         )
     with warnings.catch_warnings(action="ignore"):  # Keras dislikes how OpenVINO calls the model
         return openvino.convert_model(model, input=[openvino.PartialShape([-1, -1, -1, 3])])

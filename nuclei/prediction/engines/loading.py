@@ -4,9 +4,9 @@ import hashlib
 import importlib.util
 import sys
 
-from ... import gpus, modelfiles
+from ... import gpus, keras_backend, modelfiles
 from ...errors import InputError
-from ...quiet import backend, silence_native_stderr
+from ...keras_backend import silence_native_stderr
 from . import convert, files
 from .keras_engine import KerasEngine
 from .openvino_engine import OpenVINOEngine
@@ -65,7 +65,7 @@ def choose(name, engine=AUTO):
     else:
         return "openvino-int8"
     cached = files.cached_file(modelfiles.fingerprint(folder)).exists()
-    return "openvino" if cached or backend()[0] == "tensorflow" else "keras"
+    return "openvino" if cached or keras_backend.name() == "tensorflow" else "keras"
 
 
 def load(name, engine=AUTO):

@@ -1,13 +1,11 @@
-"""What libraries need and say: the import of Keras, and standard output and error."""
+"""Import Keras: which backend it has, what goes wrong with it, and what it need not say."""
 
-import ctypes
 import importlib.util
-import io
 import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError, first_sentence
@@ -63,7 +61,7 @@ def explain_backend():
         If Keras cannot be imported, because its backend is not installed, cannot train, or because
         its settings are damaged.
     """
-    name, source = backend()
+    name, source = _name_and_source()
     if name not in BACKENDS:
         need = f"but the networks need {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}"
         raise InputError(f"{source} the Keras backend {name}, {need}: {_cure(name)}.")
@@ -91,8 +89,13 @@ def explain_backend():
         keras.config.set_floatx("float32")
 
 
-def backend():
-    """The backend that Keras has or will import, and the beginning of a sentence on who says so."""
+def name():
+    """Return the name of the backend that Keras has or will import."""
+    return _name_and_source()[0]
+
+
+def _name_and_source():
+    """The name of the backend, and the beginning of a sentence on who says so."""
     if keras := sys.modules.get("keras"):
         return keras.config.backend(), "This process runs"
     if name := os.environ.get("KERAS_BACKEND"):
@@ -114,74 +117,3 @@ def _settings():
 def _cure(name):
     others = [other for other in BACKENDS if other != name and importlib.util.find_spec(other)]
     return f"set KERAS_BACKEND={others[0] if others else 'tensorflow'}"
-
-
-def steady_streams():
-    """Let standard output and error take whatever is written to them; for a process of its own.
-
-    A run has files to write. So it goes on if a reader has left, as in `| head`, if a stream is
-    closed, as in `2>&-`, and if a name in a message is no text in the encoding of the terminal.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest free number, which otherwise the next file would get, and what C++
-            # libraries say with it.
-            os.open(os.devnull, os.O_RDWR)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-        elif type(raw := getattr(stream.buffer, "raw", stream.buffer)) is io.FileIO:
-            stream.flush()
-            steady = io.TextIOWrapper(
-                io.BufferedWriter(_Steady(raw.fileno(), "w", closefd=False)),
-                encoding=stream.encoding,
-                errors="backslashreplace",
-                line_buffering=stream.line_buffering or name == "stderr",
-                write_through=stream.write_through,
-            )
-            setattr(sys, name, steady)
-        else:  # a Windows console
-            stream.reconfigure(errors="backslashreplace")
-
-
-class _Steady(io.FileIO):
-    """A stream that drops what nobody takes, and remembers why if that was no choice."""
-
-    problem = None
-
-    def write(self, data):
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            pass
-        except OSError as error:
-            self.problem = error
-        return len(data)
-
-
-def check_output():
-    """Raise an InputError if standard output could not be written, such as to a full disk."""
-    if sys.stdout is None:
-        return
-    sys.stdout.flush()
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    if problem := getattr(raw, "problem", None):
-        raise InputError(
-            f"Standard output could not be written ({problem.strerror}): free some space or send "
-            "it elsewhere."
-        )
-
-
-def share_memory():
-    """Let new threads use the memory that earlier ones have freed. Call it before any work.
-
-    The C library of Linux gives threads memory in up to eight parts for each core, and keeps what
-    is freed in each. Every slide has new threads, so that a command with many slides would grow.
-    """
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        arena_max = -8  # M_ARENA_MAX in malloc.h
-        with suppress(OSError, AttributeError, TypeError):  # other systems have no such parts
-            ctypes.CDLL(None).mallopt(arena_max, 2)
