@@ -111,7 +111,7 @@ def _report(options, batch):
 
 def _predict_slide(options, path, outcome):
     """Find the nuclei of a whole slide."""
-    from ..slides import annotated, predict
+    from ..slides import h5ad, predict
 
     results = options.out / path.stem
     kinds = ("zarr", "geojson", "parquet", "json", *["h5ad"] * options.anndata)
@@ -143,7 +143,7 @@ def _predict_slide(options, path, outcome):
         f"{results}.geojson and {results}.parquet."
     )
     if options.anndata:
-        annotated.write(results)
+        h5ad.write(results)
     if report.problems:
         reason = f"{path} has {len(report.problems):,} parts that could not be read."
         outcome.end(INCOMPLETE, outputs, reason)

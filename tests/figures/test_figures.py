@@ -14,13 +14,16 @@ from nuclei.figures import charts, tissue
 from nuclei.figures.density import EMPTY, density_map
 from nuclei.figures.style import save_figure
 
-RNG = np.random.default_rng(0)
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 @pytest.fixture
-def noise():
+def noise(rng):
     figure = Figure(figsize=(4, 4), dpi=150)
-    figure.figimage(RNG.integers(0, 256, (600, 600, 3), dtype=np.uint8))
+    figure.figimage(rng.integers(0, 256, (600, 600, 3), dtype=np.uint8))
     return figure
 
 
@@ -66,10 +69,10 @@ def test_comparison_shows_every_run_and_the_mean_at_the_end():
 
 @pytest.mark.parametrize("side", [30, 60])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_errors_are_coloured_by_outcome(side, share):
-    mask = RNG.random((side, side)) < share
-    probability = RNG.random((side, side)).astype(np.float32)
-    image = RNG.integers(0, 256, (side, side, 3), dtype=np.uint8)
+def test_errors_are_coloured_by_outcome(rng, side, share):
+    mask = rng.random((side, side)) < share
+    probability = rng.random((side, side)).astype(np.float32)
+    image = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
     sample = SimpleNamespace(image=image, mask=mask)
     figure = tissue.predictions([sample], [probability], ["tissue"], "Title", crop=40)
 
@@ -85,9 +88,9 @@ def test_errors_are_coloured_by_outcome(side, share):
 @pytest.mark.parametrize(
     "middle, corner", [((60, 50), (40, 30)), ((0, 0), (0, 0)), ((99, 99), (60, 60))]
 )
-def test_errors_of_several_models_are_of_one_field(middle, corner):
-    mask = RNG.random((100, 100)) < 0.3
-    image = RNG.integers(0, 256, (100, 100, 3), dtype=np.uint8)
+def test_errors_of_several_models_are_of_one_field(rng, middle, corner):
+    mask = rng.random((100, 100)) < 0.3
+    image = rng.integers(0, 256, (100, 100, 3), dtype=np.uint8)
     sample = SimpleNamespace(image=image, mask=mask)
     masks = {"right": mask, "inverted": ~mask}
     figure = tissue.errors(sample, masks, "Title", middle, crop=40, columns=2)
@@ -177,8 +180,8 @@ def test_the_best_the_median_and_the_worst_image_are_shown():
 
 
 @pytest.mark.parametrize("number", [0, 1, 60])
-def test_the_density_lies_beside_the_tissue_in_the_colours_of_its_scale(number, tmp_path):
-    picture = RNG.integers(0, 256, (40, 80, 3), dtype=np.uint8)
+def test_the_density_lies_beside_the_tissue_in_the_colours_of_its_scale(rng, number, tmp_path):
+    picture = rng.integers(0, 256, (40, 80, 3), dtype=np.uint8)
     x, y = np.full(number, 33.0), np.full(number, 5.0)  # all in one square, of 0.0001 mm²
     figure = density_map(picture, x, y, (20, 40), step=10)
     left, right, scale = figure.axes

@@ -9,7 +9,9 @@ from ..prediction import h5ad
 
 
 def write(stem):
-    """Write `<stem>.h5ad` from the GeoParquet and the report of a slide; see `h5ad.write`.
+    """Write `<stem>.h5ad` from the GeoParquet and the report of a slide.
+
+    See `prediction.h5ad.write`.
 
     Parameters
     ----------
@@ -20,4 +22,4 @@ def write(stem):
         table = pq.read_table(file)
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "geometry"}
     settings = json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))["settings"]
-    h5ad.write(f"{stem}.h5ad", columns, {"measures": "basic", **settings})
+    h5ad.write(f"{stem}.h5ad", columns, settings)
