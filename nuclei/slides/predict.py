@@ -51,7 +51,7 @@ def predict(
     model : str
         Name or path, as for `modelfiles.find`.
     slide : str or Path
-        As for `slide.Slide`.
+        As for `slide.Slide`. Results of a link are named after the link.
     out : str or Path
         Folder of the results, see `atomic.expand`. All workers need access to it, and to the
         slide, under the same path.
@@ -84,8 +84,8 @@ def predict(
         writing the same files, or files in the way come from a run with other settings or from
         none.
     """
-    slide, out = expand(slide).resolve(), expand(out).resolve()
-    stem = out / slide.stem
+    named, out = expand(slide), expand(out).resolve()
+    slide, stem = named.resolve(), out / named.stem  # a link gives its own name to the results
     opened = Slide(slide, mpp)
     engine = engines.choose(model, engine)
     chosen = {
@@ -105,7 +105,7 @@ def predict(
         "mpp": opened.mpp,
         "shape": list(opened.shape),
     }
-    with locked(Path(f"{stem}.lock"), f"predicting {slide.name} into {out}"):
+    with locked(Path(f"{stem}.lock"), f"predicting {named.name} into {out}"):
         _refuse_foreign(stem)
         if report := _finished(stem, settings, opened):
             return report
@@ -207,7 +207,7 @@ def _begin(job, slide, settings):
         shutil.rmtree(job.zarr, ignore_errors=True)  # left by an unfinished run
         shutil.rmtree(job.work, ignore_errors=True)
         (Path(job.work) / "nuclei").mkdir(parents=True)
-        name = Path(job.slide).stem
+        name = Path(job.zarr).stem
         finest = slide.mpp / slide.scale
         corner = tuple(n * finest for n in slide.offset[::-1])
         ome_zarr.create(Path(job.zarr), slide.shape, channels, slide.mpp, name, corner)

@@ -19,6 +19,21 @@ class TestCommand:
         (maps,) = zarr.open_array(tmp_path / "out" / "c_level.zarr" / "0", mode="r")[:]
         np.testing.assert_array_equal(maps, image[..., 0])
 
+    def test_results_of_links_have_the_names_of_the_links(self, red, tmp_path, capsys):
+        """Workflow systems stage files as links, often to targets of one name."""
+        glass, links = np.full((700, 900, 3), 243, np.uint8), []
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            target = write_pyramid(tmp_path / name / "data.tif", glass)
+            (link := tmp_path / f"{name}.tif").symlink_to(target)
+            links.append(str(link))
+        out = tmp_path / "out"
+        assert main(["predict", "red", *links, "--out", str(out)]) == 0
+        written = sorted(path.name for path in out.glob("*.zarr"))
+        assert written == ["a.zarr", "b.zarr"] and (out / "a.json").exists()
+        assert f"{out}/a.zarr" in capsys.readouterr().out
+        assert zarr.open_group(out / "a.zarr").attrs["multiscales"][0]["name"] == "a"
+
     def test_a_slide_of_a_wrong_resolution_lets_the_next_one_go_on(self, red, tmp_path, capsys):
         glass = np.full((700, 900, 3), 243, np.uint8)
         folder = tmp_path / "in"
