@@ -148,16 +148,19 @@ def start_from(network, name, splits=None):
     try:
         if [_kind(layer) for layer in network.layers] != [_kind(layer) for layer in trained.layers]:
             raise ValueError("other layers")
-        *pairs, last_pair = zip(network.layers, trained.layers, strict=True)
+        *pairs, last = [
+            (layer, trained_layer)
+            for layer, trained_layer in zip(network.layers, trained.layers, strict=True)
+            if layer.weights
+        ]
         for layer, trained_layer in pairs:
             layer.set_weights(trained_layer.get_weights())
-        # Of the last layer those channels that both have, the mask at least.
-        layer, trained_layer = last_pair
-        both = min(network.output_shape[-1], trained_layer.output.shape[-1])
-        last = layer.get_weights()
-        for new, old in zip(last, trained_layer.get_weights(), strict=True):
+        # Of the layer that makes the channels those that both have, the mask at least.
+        both = min(network.output_shape[-1], trained.output_shape[-1])
+        weights = last[0].get_weights()
+        for new, old in zip(weights, last[1].get_weights(), strict=True):
             new[..., :both] = old[..., :both]
-        layer.set_weights(last)
+        last[0].set_weights(weights)
     except ValueError as error:
         raise InputError(
             f"{name} does not fit this {network.name}: start from a model of the same network "
@@ -197,7 +200,7 @@ def build(config, precision="float32"):
     except (TypeError, ValueError) as error:
         raise InputError(
             f"No {config['network']} can be built with the arguments {config['arguments']}: "
-            "restore config.json or correct its arguments."
+            "correct them, or restore config.json."
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)

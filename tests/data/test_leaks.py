@@ -70,7 +70,7 @@ def train(notebook, output, **parameters):
     """Run a notebook up to its batches; return the numbers in two passes over them, and in val."""
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    last = next(i for i, cell in enumerate(code) if "batches = batches_of(SEED)" in cell)
+    last = next(i for i, cell in enumerate(code) if "batches = AugmentedBatches(" in cell)
     names = {"__name__": notebook}
     parameters |= {"OUTPUT": str(output), "PATCH_SIZE": PATCH, "STRIDE": PATCH // 2}
     for cell in code[:last]:

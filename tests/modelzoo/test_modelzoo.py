@@ -180,9 +180,19 @@ def layers_of(model):
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 1)])
-def test_a_network_starts_from_the_channels_that_a_trained_one_has(tmp_path, before, after):
+@pytest.mark.parametrize(
+    ("network", "arguments", "last"),
+    [
+        ("unet", {"width": 2, "depth": 1}, "nucleus"),
+        ("segnet", {"width": 2}, "nucleus"),
+        ("deeplabv3", {"width": 4}, "logits"),
+    ],
+)
+def test_a_network_starts_from_the_channels_that_a_trained_one_has(
+    tmp_path, before, after, network, arguments, last
+):
     first, second = (
-        CONFIG | {"arguments": CONFIG["arguments"] | {"channels": channels}}
+        {"network": network, "arguments": arguments | {"channels": channels}}
         for channels in (before, after)
     )
     trained, network = modelzoo.build(first), modelzoo.build(second)
@@ -192,7 +202,7 @@ def test_a_network_starts_from_the_channels_that_a_trained_one_has(tmp_path, bef
     expected, found = layers_of(trained), layers_of(network)
     assert found.keys() == expected.keys()
     both = min(before, after)
-    for new, old, own in zip(*(d.pop("nucleus") for d in (found, expected, random)), strict=True):
+    for new, old, own in zip(*(d.pop(last) for d in (found, expected, random)), strict=True):
         np.testing.assert_array_equal(new[..., :both], old[..., :both])
         np.testing.assert_array_equal(new[..., both:], own[..., both:])
     for name in found:
