@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from ..errors import InputError
+
 
 @keras.saving.register_keras_serializable("nuclei")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
@@ -55,7 +57,14 @@ def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
     Returns
     -------
     keras.optimizers.AdamW
+
+    Raises
+    ------
+    InputError
+        If there is no step.
     """
+    if steps < 1:
+        raise InputError("A training has at least one step: set EPOCHS to 1 or more.")
     # In a short training, limit the average to about the last fifth of the steps.
     ema = min(ema, 1 - 5 / max(steps, 10))
     rising = max(1, round(steps * warmup))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nuclei import training
+from nuclei.errors import InputError
 
 
 def random_pair(seed, shape=(3, 8, 10, 1)):
@@ -128,3 +129,8 @@ def test_learning_rate_rises_to_its_peak_and_falls_to_zero(steps, warmup):
 def test_a_short_training_averages_over_fewer_steps(steps, momentum):
     optimizer = training.adamw(steps)
     assert optimizer.use_ema and optimizer.ema_momentum == pytest.approx(momentum)
+
+
+def test_a_training_without_a_step_is_told():
+    with pytest.raises(InputError, match="at least one step: set EPOCHS to 1 or more"):
+        training.adamw(0)
