@@ -21,7 +21,7 @@ COLUMNS = {
     "precision": "Precision",
     "recall": "Recall",
     "accuracy": "Accuracy",
-    "loss": "Loss",
+    "loss": "Loss (cross-entropy)",
     "soft_dice_per_pixel": "Soft Dice per pixel",
     "aji": "AJI",
     "aji_shared": "AJI, shared",

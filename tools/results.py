@@ -121,7 +121,7 @@ def details(models):
             "Scores on the 504 patches of the test images, as older work reports them. Each patch "
             "is predicted by\nitself, and all pixels are pooled. The soft Dice per pixel rewards "
             "background: see\n[evaluation.md](evaluation.md#soft-dice-per-pixel).\n",
-            "| Model | Dice (= F1) | Accuracy | Cross-entropy | Soft Dice per pixel |",
+            "| Model | Dice (= F1) | Accuracy | Loss (cross-entropy) | Soft Dice per pixel |",
             "| --- | ---: | ---: | ---: | ---: |",
             *rows(patches),
             *_altered(models, links),
