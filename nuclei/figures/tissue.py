@@ -194,13 +194,17 @@ def _by_dice(report):
     return np.argsort([image["dice"] for image in report["images"]])
 
 
+def headline(sample):
+    """Name a sample in a figure: its organ or, where that is not known, its name, not too long."""
+    return textwrap.shorten(sample.organ or sample.name, 24, placeholder="...")
+
+
 def _chosen(model, samples, report, chosen, title, augment=False):
     """Show some images of a report, by their numbers."""
     shown = [samples[i] for i in chosen]
     maps = [windows.predict(model, sample.image, augment=augment) for sample in shown]
     titles = [
-        f"{textwrap.shorten(sample.organ or sample.name, 24, placeholder='...')}, "
-        f"Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
+        f"{headline(sample)}, Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
         for i, sample in zip(chosen, shown, strict=True)
     ]
     return predictions(shown, maps, titles, title, report["threshold"])
