@@ -339,6 +339,41 @@ def test_monuseg_is_known_by_its_names(canonical, tiny):
     assert loading.source(canonical) == "canonical"
 
 
+def test_images_of_ones_own_beside_those_of_monuseg_are_read(tmp_path):
+    names = "18-5592", "A7-A13E", "HE-7130", "HT-8564"  # two of train, one of val, one of test
+    images = [f"TCGA-{name}-01Z-00-DX1" for name in names] + ["own0", "own1"]
+    files = {f"TissueImages/{name}.png": "image" for name in images}
+    make(tmp_path, files | {f"GroundTruth/{name}_bin_mask.png": "mask" for name in images})
+    assert not loading.is_monuseg(tmp_path)
+    places = {one.name: one.split for one in splits.complete(folder.index(tmp_path).entries)[0]}
+    assert list(places.values()) == ["val", "test", *["train"] * 4]
+    assert {"own0", "own1"} < places.keys()
+    # Where folders name the splits, an image that MoNuSeg holds out may not be among the first.
+    (tmp_path / "Training").mkdir()
+    for kind in ("TissueImages", "GroundTruth"):
+        (tmp_path / kind).rename(tmp_path / "Training" / kind)
+    make(tmp_path, {"Test/TissueImages/b.png": "image", "Test/GroundTruth/b.png": "mask"})
+    with pytest.raises(InputError, match="is of TCGA-H.*MoNuSeg, and is in train here"):
+        loading.load_splits(tmp_path, ["train", "test"])
+
+
+@pytest.mark.parametrize("layout", ["{}.geojson", "Annotations/{}.geojson"])
+def test_images_of_monuseg_may_have_outlines_of_qupath(tmp_path, layout):
+    name = "TCGA-18-5592-01Z-00-DX1"
+    place = "TissueImages/" if "/" in layout else ""
+    make(tmp_path, {f"{place}{name}.tif": "image"})
+    ring = [[3, 2], [9, 2], [9, 8], [3, 8]]
+    outlines = tmp_path / layout.format(name)
+    outlines.parent.mkdir(exist_ok=True)
+    outlines.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (sample,) = loading.load(tmp_path, "all")
+    np.testing.assert_array_equal(sample.labels, LABELS == 1)
+    # Nor are they passed over because the mask of MoNuSeg is still there.
+    make(tmp_path, {f"{'GroundTruth/' if place else ''}{name}_bin_mask.png": "mask"})
+    with pytest.raises(InputError, match="has two annotations, .*geojson and .*keep one"):
+        loading.load(tmp_path, "train")
+
+
 def test_an_image_of_monuseg_and_its_mask_may_have_one_name(tmp_path, canonical):
     name = "TCGA-18-5592-01Z-00-DX1.png"
     make(tmp_path / "own", {f"images/{name}": "image", f"labels/{name}": "labels"})
