@@ -1,6 +1,7 @@
 """Load any data set by split: MoNuSeg, or a folder of your own annotated images."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels, read_mpp
 from ..images.resolution import predicted_at
-from . import folder, monuseg, monuseg_files, overlap, splits
+from . import folder, monuseg, monuseg_files, overlap, seen, splits
 from .dataset import Sample, crop, read_sample, refuse_shared_patients, scale
 
 
@@ -204,6 +205,7 @@ def _read_whole(entry, say=tqdm.write):
         files |= {"mask": None, "labels": entry.mask}
     patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
+    sample = replace(sample, digest=seen.digest(sample.image))  # the same at any mpp
     mpp = resolution(entry)
     if mpp and mpp != predicted_at(mpp):
         sample = scale(sample, mpp / predicted_at(mpp))
@@ -211,7 +213,7 @@ def _read_whole(entry, say=tqdm.write):
 
 
 def _part(sample, entry):
-    return crop(sample, *entry.part) if entry.part else sample
+    return replace(crop(sample, *entry.part), part=entry.part) if entry.part else sample
 
 
 def resolution(entry):
