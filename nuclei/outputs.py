@@ -140,6 +140,26 @@ def origin(start, config, otherwise="random"):
     }
 
 
+def check_monuseg(folder):
+    """Make sure that a model was trained on MoNuSeg, before anything is measured on it there.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If it was trained on other data, or has no record.
+    """
+    data = modelzoo.read_metrics(folder).get("data")
+    if data != MONUSEG:
+        raise InputError(
+            f"{folder} was trained on {data}, so it is not measured or calibrated on MoNuSeg: "
+            f"score it on your images with `python -m nuclei evaluate {folder} --data FOLDER`."
+        )
+
+
 def models_of(data=MONUSEG, root=modelzoo.MODELS):
     """List the models in a folder that were trained on these data.
 
