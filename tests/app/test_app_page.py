@@ -210,6 +210,20 @@ def test_uploads_that_are_too_large_are_refused(page, monkeypatch):
     assert not page.upload._content
 
 
+def test_what_would_be_too_large_once_it_is_scaled_is_refused(page, tissue):
+    """At 0.5 um per pixel, an image is predicted with sides of twice the length."""
+    said = "wide.png has 2500 x 9 pixels, 5000 x 18 at 0.25 um per pixel, and this page"
+    wide = np.broadcast_to(tissue[:9, :1], (9, 2500, 3))
+    send(page, "wide.png", encoded(wide, "PNG"))
+    assert page.work.name == "wide.png"
+    page.controls.mpp.value = 0.5
+    assert said in page.controls.status.value and len(page._maps) == 2
+    file = io.BytesIO()
+    Image.fromarray(wide).save(file, "PNG", dpi=(50_800, 50_800))
+    send(page, "wide.png", file.getvalue())
+    assert said in page.controls.status.value and page.shown.mpp == 0.5
+
+
 class TestSelection:
     rows = [{AREA: area, "haematoxylin": area / 100} for area in (10.0, 20.0, 30.0, 40.0)]
 
