@@ -255,5 +255,9 @@ class Page:
 
     def _make_files(self):
         if self.work:
-            made = report.files(self.work, self.model)
+            try:
+                made = report.files(self.work, self.model)
+            except InputError as error:
+                self._fail(error)
+                return
             self.controls.links.value = report.links(made)
