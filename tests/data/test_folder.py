@@ -323,6 +323,22 @@ def test_the_file_of_an_image_says_its_resolution_unless_the_table_does(tmp_path
     assert sample.mask.shape == (24, 40)
 
 
+def test_the_table_compares_names_as_files_do(tmp_path):
+    """As written on another system: accents that macOS stores apart, and capital letters."""
+    make(tmp_path, {f"images/{name}": "image" for name in ("Mu\u0308ller 1.png", "img1.PNG")})
+    make(tmp_path, {f"masks/{name}": "mask" for name in ("M\u00fcller 1.png", "img1.png")})
+    make(tmp_path, {"samples.csv": "name,patient\nM\u00fcller 1,A\nIMG1,B\n"})
+    found = folder.index(tmp_path)
+    assert not found.problems and [one.patient for one in found.entries] == ["A", "B"]
+
+
+@pytest.mark.parametrize("empty", [",\n", ",\n,\n", ",,,\n", " ,\n\n"])
+def test_empty_rows_of_a_spreadsheet_are_passed_over(tmp_path, empty):
+    make(tmp_path, GOOD | {"samples.csv": "name,mpp\na,0.25\n" + empty})
+    found = folder.index(tmp_path)
+    assert not found.problems and found.entries[0].mpp == 0.25
+
+
 def test_a_split_without_images_is_said(tmp_path):
     make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
     with pytest.raises(InputError, match="has no train images: add a folder train/, or say in sam"):
