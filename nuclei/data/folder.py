@@ -1,11 +1,10 @@
 """Find annotated images in a folder: which file is an image, and which is its annotation."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey
+from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey, walk
 from . import monuseg, samples_csv
 
 SPLITS = {
@@ -160,7 +159,7 @@ _ELSEWHERE = object()
 
 def _files(folder):
     """Yield the path, split and kind of every file that may belong to a data set."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
         split = kind = None
         for part in Path(place).relative_to(folder).parts:

@@ -323,6 +323,22 @@ def test_the_file_of_an_image_says_its_resolution_unless_the_table_does(tmp_path
     assert sample.mask.shape == (24, 40)
 
 
+def test_folders_may_be_links_but_not_into_themselves(tmp_path, canonical):
+    store, data = tmp_path / "store", tmp_path / "mydata"
+    make(store, {"7/a.png": "image"})
+    make(data, {"masks/a.png": "mask"})
+    (data / "images").symlink_to(store / "7")
+    for place, target in ((data / "masks", data), (store / "7", store), (store / "7", data)):
+        (place / f"to {target.name}").symlink_to(target)
+    found = folder.index(data)
+    assert not found.problems
+    assert [one.image for one in found.entries] == [data / "images" / "a.png"]
+    (canonical / "Training").rename(tmp_path / "elsewhere")
+    (canonical / "Training").symlink_to(tmp_path / "elsewhere")
+    (canonical / "the same").symlink_to(canonical / "Training")
+    assert loading.is_monuseg(canonical) and len(loading.load(canonical, "train")) == 2
+
+
 def test_the_table_compares_names_as_files_do(tmp_path):
     """As written on another system: accents that macOS stores apart, and capital letters."""
     make(tmp_path, {f"images/{name}": "image" for name in ("Mu\u0308ller 1.png", "img1.PNG")})
