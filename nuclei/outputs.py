@@ -62,7 +62,7 @@ def places(output, default, name=None, data=None, train=False):
     ------
     InputError
         If data of your own come without a name, the name is no name of a folder, a model of this
-        name was trained on other data, or synthetic tissue would replace a shipped model.
+        name was trained on other data, or synthetic tissue would replace a model of MoNuSeg.
     """
     if name is None and not loading.is_monuseg(data):
         raise InputError(
@@ -74,28 +74,29 @@ def places(output, default, name=None, data=None, train=False):
         raise InputError(f"{title!r} cannot be the name of a folder: choose another NAME.")
     model = output / "models" / title
     checkpoints = output / "checkpoints" / title
+    synthetic = data is None and monuseg.find() is None
+    shipped = name is None and output.resolve() == ROOT
+    if train and synthetic and (shipped or _owner(model) == MONUSEG):
+        raise InputError(
+            f"Without MoNuSeg, a training on synthetic tissue would replace {model}: set "
+            'OUTPUT = "runs" or a new NAME, or fetch MoNuSeg with `nuclei download`.'
+        )
     if name is None:
-        if train and data is None and monuseg.find() is None and output.resolve() == ROOT:
-            raise InputError(
-                f"Without MoNuSeg, a training on synthetic tissue would replace {model}: set "
-                'OUTPUT = "runs" or a NAME, or fetch MoNuSeg with `nuclei download`.'
-            )
         return Places(title, model, title, output / "Graphs", output / "Images", checkpoints)
-    _check_owner(model, data)
-    return Places(title, model, model, model, model, checkpoints)
-
-
-def _check_owner(model, data):
-    """Raise an InputError if a model was trained on other data than these."""
-    if not (model / "metrics.json").exists():
-        return
-    owner = modelzoo.read_metrics(model).get("data")
-    here = MONUSEG if loading.is_monuseg(data) else loading.source(data)
-    if owner not in (here, "synthetic tissue"):
+    owner, here = _owner(model), MONUSEG if loading.is_monuseg(data) else loading.source(data)
+    if owner not in (None, here, "synthetic tissue"):
         raise InputError(
             f"{model} was trained on {owner}, not on {here}: choose another NAME, or remove that "
             "folder."
         )
+    return Places(title, model, model, model, model, checkpoints)
+
+
+def _owner(model):
+    """What a model was trained on; None if there is no record."""
+    if not (model / "metrics.json").exists():
+        return None
+    return modelzoo.read_metrics(model).get("data", "unknown data")
 
 
 def origin(start, config, otherwise="random"):
@@ -138,6 +139,26 @@ def origin(start, config, otherwise="random"):
         "start_seen": sorted(seen.read(folder)),
         "start_commit": metrics.get("commit"),
     }
+
+
+def check_monuseg(folder):
+    """Make sure that a model was trained on MoNuSeg, before anything is measured on it there.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        If it was trained on other data, or has no record.
+    """
+    data = modelzoo.read_metrics(folder).get("data")
+    if data != MONUSEG:
+        raise InputError(
+            f"{folder} was trained on {data}, so it is not measured or calibrated on MoNuSeg: "
+            f"score it on your images with `python -m nuclei evaluate {folder} --data FOLDER`."
+        )
 
 
 def models_of(data=MONUSEG, root=modelzoo.MODELS):

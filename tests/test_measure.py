@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import measure
+import quantize
 from nuclei import ROOT
 from nuclei.data import monuseg, synthetic
 from nuclei.data.alterations import ALTERATIONS
@@ -42,6 +43,20 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
     trained = {key: value for key, value in before.items() if key not in measured}
     assert trained.items() <= after.items()
     assert capsys.readouterr().out.startswith("unet: test Dice 0.")
+
+
+def test_the_record_of_a_model_of_other_data_is_kept(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "my_unet"
+    shutil.copytree(ROOT / "models" / "unet", folder)
+    path = folder / "metrics.json"
+    path.write_text(before := json.dumps(json.loads(path.read_text()) | {"data": "mine"}))
+    monkeypatch.setattr(monuseg, "find", lambda: tmp_path)
+    monkeypatch.setattr(monuseg, "load", lambda split: [])
+    said = "my_unet was trained on mine, so it is not measured or calibrated on MoNuSeg: score it"
+    with pytest.raises(InputError, match=said):
+        measure.measure(tmp_path, ["my_unet"])
+    assert quantize.main([folder]) == 1 and said in capsys.readouterr().err
+    assert path.read_text() == before
 
 
 def test_without_monuseg_it_says_how_to_get_it(monkeypatch):

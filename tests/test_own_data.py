@@ -114,6 +114,8 @@ class TestPlaces:
         monkeypatch.setattr("nuclei.data.monuseg.find", lambda: None)
         with pytest.raises(InputError, match='would replace .*models.unet: set OUTPUT = "runs"'):
             outputs.places(ROOT / ".", "unet", train=True)
+        with pytest.raises(InputError, match="would replace .*models.unet: .* a new NAME"):
+            outputs.places(ROOT, "unet", "unet", train=True)
         for output, name, train in (
             (ROOT, None, False), (tmp_path, None, True), (ROOT, "mine", True)
         ):  # fmt: skip

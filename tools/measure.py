@@ -38,10 +38,12 @@ def measure(root=modelzoo.MODELS, names=()):
     Raises
     ------
     InputError
-        If MoNuSeg was not found or a model cannot be read.
+        If MoNuSeg was not found, a model was trained on other data, or it cannot be read.
     """
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    for name in names:  # before minutes of work
+        outputs.check_monuseg(root / name)
     images = {split: monuseg.load(split) for split in ("val", "test")}
     for name in names or outputs.models_of(root=root):
         folder, start = root / name, time.perf_counter()

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from nuclei import evaluation, modelfiles, modelzoo
+from nuclei import evaluation, modelfiles, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.errors import InputError
 from nuclei.prediction.engines import convert, files
@@ -151,13 +151,14 @@ def to_int8(model, batches, kept=()):
 
 
 def main(names):
-    """Quantise the models with these names, or all; return the exit code."""
+    """Quantise the models with these names, or all of MoNuSeg; return the exit code."""
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     samples, validation = monuseg.load("train"), monuseg.load("val")
     failures = 0
-    for name in names or modelfiles.names():
+    for name in names or outputs.models_of():
         try:
+            outputs.check_monuseg(modelfiles.find(name))
             print(quantize(name, samples, validation))
         except InputError as error:  # the other models go on
             print(error, file=sys.stderr)

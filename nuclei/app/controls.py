@@ -5,6 +5,7 @@ import html
 import ipywidgets as widgets
 
 from .. import modelfiles
+from ..errors import InputError
 from ..images.resolution import MPP, PLAUSIBLE
 from ..scores import KEY_SCORES
 from . import picture
@@ -32,13 +33,14 @@ class Controls:
     Parameters
     ----------
     model : str
-        The model that is chosen first.
+        The model that is chosen first, as for `modelfiles.find`; offered with those of `models/`.
     threshold, min_score : float
         Where the sliders stand first.
     """
 
     def __init__(self, model, threshold, min_score):
-        names = modelfiles.names()
+        model = modelfiles.identity(model)
+        names = list(dict.fromkeys([*modelfiles.names(), model]))
         self.files = widgets.Dropdown(options=list(EXAMPLES), description="Image", **WIDE)
         self.model = widgets.Dropdown(options=names, value=model, description="Model", **WIDE)
         self.card = widgets.HTML(card(model))
@@ -88,7 +90,10 @@ class Controls:
 
 def card(model):
     """Key figures of a model, from its test images, in HTML."""
-    metrics = modelfiles.read_metrics(modelfiles.find(model))
+    try:
+        metrics = modelfiles.read_metrics(modelfiles.find(model))
+    except InputError:  # no record of a model that predicts all the same
+        metrics = {}
     test = metrics.get("test", {})
     mean = test.get("mean")
     if not mean:

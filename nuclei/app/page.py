@@ -17,7 +17,7 @@ from .controls import Controls, card, table
 from .fields import Fields, folder_of
 from .upload import Upload
 from .view import View
-from .work import EXAMPLES, Work, example, read
+from .work import EXAMPLES, Work, check_size, example, read
 
 load_engine = cache(engines.load)
 
@@ -163,6 +163,7 @@ class Page:
         key = name, controls.model.value, mpp
         try:
             if key not in self._maps:
+                check_size(name, image, mpp)
                 engine = load_engine(controls.model.value)
                 self._keep(key, predict_maps(engine, image, mpp, progress=self._counted))
             settings = controls.threshold.value, controls.min_score.value
@@ -254,5 +255,9 @@ class Page:
 
     def _make_files(self):
         if self.work:
-            made = report.files(self.work, self.model)
+            try:
+                made = report.files(self.work, self.model)
+            except InputError as error:
+                self._fail(error)
+                return
             self.controls.links.value = report.links(made)

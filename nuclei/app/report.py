@@ -4,6 +4,7 @@ import html
 import tempfile
 from pathlib import Path
 
+from ..errors import InputError, reason
 from ..images import IMAGE_SUFFIXES
 from ..prediction import results
 from . import picture
@@ -16,6 +17,9 @@ KINDS = {
     "_report.html": ("Report (HTML)", "text/html"),
 }
 """Endings of the files, the words on their links, and their kinds."""
+
+LONGEST_STEM = 60
+"""Letters before these endings: file systems take 255 bytes, and a letter may need four."""
 
 
 def files(work, model):
@@ -31,14 +35,26 @@ def files(work, model):
     -------
     dict of str to bytes
         The content of each file by its name, in the order of `KINDS`.
+
+    Raises
+    ------
+    InputError
+        If the folder for temporary files cannot be written.
     """
     path = Path(Path(work.name).name)  # a visitor may name an upload ../../file
     # Names of slides may have dots, and need not end with a suffix.
     stem = (path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name) or "image"
+    stem = stem[:LONGEST_STEM]
     # The writers of the command line write files; this folder is gone at the end of the block.
-    with tempfile.TemporaryDirectory() as folder:
-        results.write(work.found, folder, stem, instances=True)
-        made = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            results.write(work.found, folder, stem, instances=True)
+            made = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    except OSError as error:  # `results.write` explains its own
+        raise InputError(
+            f"Files of {work.name} could not be made ({reason(error)}): free some space in the "
+            "folder for temporary files."
+        ) from None
     made[f"{stem}_report.html"] = page(work, model).encode()
     return {f"{stem}{ending}": made[f"{stem}{ending}"] for ending in KINDS}
 

@@ -7,14 +7,15 @@ import numpy as np
 from ..data import synthetic
 from ..errors import InputError
 from ..images import read_mpp, read_rgb
-from ..images.resolution import MPP
+from ..images.resolution import MPP, predicted_at
 from ..memory import NamedBytes
 from ..prediction import measures
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.image import find_nuclei
 
 LARGEST_SIDE = 4000
-"""Pixels of the longest side of an image on the page: more is slow to send to a browser."""
+"""Pixels of the longest side of an image on the page, also once it is scaled to be predicted: more
+is slow to send to a browser, and takes more memory than docs/try_it.md says."""
 
 EXAMPLES = {"Synthetic tissue 1": 1, "Synthetic tissue 2": 2, "Synthetic tissue 3": 3}
 """Names of the images that come with the code, and the seeds that they are drawn from."""
@@ -43,18 +44,37 @@ def read(name, content):
     Raises
     ------
     InputError
-        With the sentence of the command line if the file cannot be read, or if the image is larger
-        than `LARGEST_SIDE`.
+        With the sentence of the command line if the file cannot be read, or as `check_size`.
     """
     file = NamedBytes(name, content)
-    image = read_rgb(file)
-    if max(image.shape) > LARGEST_SIDE:
-        height, width = image.shape[:2]
+    image, mpp = read_rgb(file), read_mpp(file) or MPP
+    check_size(name, image, mpp)
+    return image, mpp
+
+
+def check_size(name, image, mpp):
+    """Make sure that an image is not too large for the page, before it is predicted.
+
+    Parameters
+    ----------
+    name : str
+    image : ndarray of uint8, shape (H, W, 3)
+    mpp : float
+        Micrometres per pixel.
+
+    Raises
+    ------
+    InputError
+        If a side is longer than `LARGEST_SIDE`, or is once the image is scaled.
+    """
+    height, width = image.shape[:2]
+    enlarged = mpp / predicted_at(mpp)
+    if max(height, width) * max(1, enlarged) > LARGEST_SIDE:
+        scaled = f", {width * enlarged:.0f} x {height * enlarged:.0f} at {MPP} um per pixel,"
         raise InputError(
-            f"{name} has {width} x {height} pixels and this page takes up to {LARGEST_SIDE} x "
-            f"{LARGEST_SIDE}: cut it, or use `python -m nuclei predict`."
+            f"{name} has {width} x {height} pixels{scaled * (enlarged > 1)} and this page takes up "
+            f"to {LARGEST_SIDE} x {LARGEST_SIDE}: cut it, or use `python -m nuclei predict`."
         )
-    return image, read_mpp(file) or MPP
 
 
 def example(name):

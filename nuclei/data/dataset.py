@@ -34,6 +34,10 @@ class Sample:
         True inside nuclei.
     labels : ndarray of int32, shape (H, W), or None
         0 = background, 1..N = one nucleus each; None where only a binary mask is known.
+    digest : str or None
+        Of the pixels of its file, as from `seen.digest`; None where they are those of `image`.
+    part : tuple of float or None
+        The part of the longer side of the file that is here, from 0 to 1; None for all of it.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Sample:
     image: np.ndarray
     mask: np.ndarray
     labels: np.ndarray | None
+    digest: str | None = None
+    part: tuple | None = None
 
 
 def describe(splits):

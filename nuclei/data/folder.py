@@ -1,12 +1,10 @@
 """Find annotated images in a folder: which file is an image, and which is its annotation."""
 
-import os
-import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey
+from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey, walk
 from . import monuseg, samples_csv
 
 SPLITS = {
@@ -161,7 +159,7 @@ _ELSEWHERE = object()
 
 def _files(folder):
     """Yield the path, split and kind of every file that may belong to a data set."""
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
         split = kind = None
         for part in Path(place).relative_to(folder).parts:
@@ -196,11 +194,6 @@ def _ending(path):
     return None
 
 
-def _key(name):
-    """How names are compared: as file systems do that ignore case or store accents apart."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _stem(path):
     """Name of a file without its suffixes, as in `a` for `a.ome.tif` and `a.png.geojson`."""
     stem = path.stem
@@ -214,7 +207,7 @@ def _without_twins(images, annotations, problems):
     """Of two images of one name, such as `a.jpg` and `a.png`, make a grey one the annotation."""
     found = {}
     for path, split, _ in images:
-        found.setdefault((split, _key(_stem(path))), []).append(path)
+        found.setdefault((split, samples_csv.key(_stem(path))), []).append(path)
     for (split, _), paths in found.items():
         if len(paths) == 2:
             grey = [path for path in paths if _is_grey(path)]
@@ -259,9 +252,9 @@ def _annotate(entries, annotations, problems):
         ending = _ending(path)
         names = [_stem(path)] + ([_stem(Path(f"{ending[0]}.x"))] if ending else [])
         places = [
-            (other, _key(name))
+            (other, samples_csv.key(name))
             for name in names
-            for other in by_key.get(_key(name), ())
+            for other in by_key.get(samples_csv.key(name), ())
             if split is None or other in (split, None)
         ]
         if not places:

@@ -1,6 +1,7 @@
 """Load any data set by split: MoNuSeg, or a folder of your own annotated images."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels, read_mpp
 from ..images.resolution import predicted_at
-from . import folder, monuseg, monuseg_files, overlap, splits
+from . import folder, monuseg, monuseg_files, overlap, seen, splits
 from .dataset import Sample, crop, read_sample, refuse_shared_patients, scale
 
 
@@ -30,8 +31,8 @@ def load(data, split):
     Parameters
     ----------
     data : str, Path or None
-        None: MoNuSeg, as `monuseg.load` finds it. A folder or archive that holds MoNuSeg, by the
-        names of its files. Else a folder in a layout of `folder.index`.
+        None: MoNuSeg, as `monuseg.load` finds it. A folder or archive that holds MoNuSeg, see
+        `is_monuseg`. Else a folder in a layout of `folder.index`.
     split : {"train", "val", "test", "all"}
         "all": every image, of a folder that is not MoNuSeg.
 
@@ -82,7 +83,11 @@ def locate(data):
 
 
 def is_monuseg(data):
-    """Whether a data set is MoNuSeg: None, an archive, or a folder with its names and no table."""
+    """Whether a data set is MoNuSeg: None, an archive, or a folder of its files and nothing else.
+
+    `samples.csv`, an image of another name or GeoJSON beside them make it a folder of one's own, so
+    that none of them is left out without a word.
+    """
     if data is None:
         return True
     path = Path(data)
@@ -90,13 +95,28 @@ def is_monuseg(data):
         return False
     known = {**monuseg.patients("trainval", extra=True), **monuseg.patients("test")}
     try:
-        names = [name for kind, name in monuseg_files.index(path) if kind == "image"]
+        names = {name for kind, name in monuseg_files.index(path) if kind == "image"}
     except InputError:
         # In a folder of one's own an image and its mask may have one name, also one of MoNuSeg.
         if path.is_dir() and not folder.index(path).problems:
             return False
         raise
-    return path.is_file() or (bool(names) and all(name[:12] in known for name in names))
+    if path.is_file():
+        return True
+    return bool(names) and all(name[:12] in known for name in names) and not _adds(path, names)
+
+
+def _adds(path, names):
+    """Whether a folder has more than the images of these names, in the formats of MoNuSeg."""
+    try:
+        entries = folder.index(path).entries
+    except InputError:  # no images but in archives, or in folders as the challenge calls them
+        return False
+    return any(
+        entry.image.stem not in names
+        or (entry.outlines and entry.outlines.suffix.lower() != ".xml")
+        for entry in entries
+    )
 
 
 def source(data):
@@ -185,6 +205,7 @@ def _read_whole(entry, say=tqdm.write):
         files |= {"mask": None, "labels": entry.mask}
     patient, group = entry.patient or entry.name, entry.group or ""
     sample = read_sample(entry.name, patient, group, entry.image, **files, say=say)
+    sample = replace(sample, digest=seen.digest(sample.image))  # the same at any mpp
     mpp = resolution(entry)
     if mpp and mpp != predicted_at(mpp):
         sample = scale(sample, mpp / predicted_at(mpp))
@@ -192,7 +213,7 @@ def _read_whole(entry, say=tqdm.write):
 
 
 def _part(sample, entry):
-    return crop(sample, *entry.part) if entry.part else sample
+    return replace(crop(sample, *entry.part), part=entry.part) if entry.part else sample
 
 
 def resolution(entry):

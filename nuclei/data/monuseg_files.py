@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 from ..errors import InputError, reason
+from ..images import walk
 from ..memory import NamedBytes
 
 _STEM = re.compile(r"(TCGA-\w{2}-\w{4}-\w{3}-\w{2}-\w{3})(|_bin_mask|_labels)")
@@ -66,7 +67,8 @@ def index(source):
         raise InputError(
             f"{source} does not exist: check the path or run `python -m nuclei download`."
         )
-    files = [source] if source.is_file() else sorted(source.rglob("*"))
+    inside = (Path(place, name) for place, _, names in walk(source) for name in names)
+    files = [source] if source.is_file() else sorted(inside)
     archives = [path for path in files if path.suffix.lower() == ".zip" or path == source]
     members = [path for archive in archives if archive.is_file() for path in _members(archive)]
     return _by_name(members) | _by_name(files)
@@ -128,6 +130,8 @@ def _by_name(paths):
         if ranks.setdefault(key, rank) < rank:
             continue
         if key in found:
+            if path.exists() and path.samefile(found[key]):
+                continue  # a link to it
             raise InputError(
                 f"{path} and {found[key]} are the same file of MoNuSeg: keep only one."
             )

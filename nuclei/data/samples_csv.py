@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import unicodedata
 from dataclasses import replace
 
 from ..errors import InputError, reason
@@ -21,7 +22,8 @@ def apply(path, entries, splits):
     ----------
     path : Path
         Comma, semicolon or tab between columns; the first line names them, out of `COLUMNS`. Only
-        `name` is needed, with or without the suffix of the file, or `ALL`. Empty cells say nothing.
+        `name` is needed, with or without the suffix of the file, or `ALL`. Empty cells and rows say
+        nothing.
     entries : list of folder.Entry
     splits : dict of str to str
         The words for splits, in small letters.
@@ -41,7 +43,7 @@ def apply(path, entries, splits):
     entries, problems, seen = list(entries), [], set()
     for number, row in sorted(_rows(path), key=lambda one: one[1]["name"] == ALL):
         here, name = f"{path}, line {number}", row["name"]
-        places = range(len(entries)) if name == ALL else named.get(name, [])
+        places = range(len(entries)) if name == ALL else named.get(key(name), [])
         if not places:
             problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
             continue
@@ -49,9 +51,9 @@ def apply(path, entries, splits):
             names = " or ".join(entries[place].name for place in places)
             problems.append(f"{here}: {name!r} is the name of several images: write {names}.")
             continue
-        if (key := (name == ALL, *places)) in seen:
+        if (line := (name == ALL, *places)) in seen:
             problems.append(f"{here}: {name} is there twice: keep one line.")
-        seen.add(key)
+        seen.add(line)
         try:
             for place in places:
                 entries[place] = _with(entries[place], row, splits)
@@ -60,13 +62,18 @@ def apply(path, entries, splits):
     return entries, problems
 
 
+def key(name):
+    """How names are compared: as file systems do that ignore case or store accents apart."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _places(entries):
-    """For each name the places of the entries that it may mean; names of entries come first."""
+    """For the key of each name the places of entries that it may mean; their own come first."""
     places = {}
     for place, entry in enumerate(entries):
-        for name in {entry.image.name, entry.image.stem}:
+        for name in {key(entry.image.name), key(entry.image.stem)}:
             places.setdefault(name, []).append(place)
-    return places | {entry.name: [place] for place, entry in enumerate(entries)}
+    return places | {key(entry.name): [place] for place, entry in enumerate(entries)}
 
 
 def _rows(path):
@@ -90,11 +97,13 @@ def _rows(path):
         raise InputError(f"{path} has no column name: add it, with the names of the images.")
     reader.fieldnames = columns
     for row in reader:
-        if None in row:
+        if any(cell.strip() for cell in row.pop(None, ())):
             raise InputError(
                 f"{path}, line {reader.line_num}, has more cells than columns: correct the line."
             )
-        yield reader.line_num, {column: (value or "").strip() for column, value in row.items()}
+        cells = {column: (value or "").strip() for column, value in row.items()}
+        if any(cells.values()):  # spreadsheets leave empty rows
+            yield reader.line_num, cells
 
 
 def _with(entry, row, splits):

@@ -2,10 +2,15 @@
 
 import hashlib
 
+import numpy as np
+
 from ..errors import InputError
 from ..modelfiles import find, read_metrics
-from . import monuseg, signatures
+from . import monuseg, signatures, splits
 from .overlap import Reduced
+
+PIECES = round(1 / splits.SHARE)
+"""Pieces of the longer side of an image, of which `splits` makes the parts."""
 
 
 def digest(image):
@@ -21,7 +26,30 @@ def digest(image):
     str
         16 hexadecimal digits.
     """
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
+    found = hashlib.sha256(repr(image.shape).encode())
+    found.update(np.ascontiguousarray(image))  # without a copy: images are read in many threads
+    return found.hexdigest()[:16]
+
+
+def marks(sample):
+    """What a record keeps of a sample, to know its pixels again at another scale or in other parts.
+
+    Parameters
+    ----------
+    sample : Sample
+
+    Returns
+    -------
+    list of str
+        The digest of its file. Of a part of the file, one text for each of its `PIECES` instead.
+    """
+    whole = sample.digest or digest(sample.image)
+    return _pieces(whole, sample.part) if sample.part else [whole]
+
+
+def _pieces(whole, part=(0, 1)):
+    first, stop = (round(end * PIECES) for end in part)
+    return [f"{whole} {number}/{PIECES}" for number in range(first + 1, stop + 1)]
 
 
 def fingerprint(samples):
@@ -97,5 +125,8 @@ def among(seen, samples):
     """
     for sample in samples:
         shown = monuseg.patient_in(signatures.identify(Reduced(sample.image)) or sample.name)
-        if seen & {sample.patient, shown, digest(sample.image)}:
+        whole = sample.digest or digest(sample.image)
+        # Records before that of pieces have the digest of pixels that were scaled and cropped.
+        pixels = {whole, digest(sample.image), *_pieces(whole, sample.part or (0, 1))}
+        if seen & {sample.patient, shown, *pixels}:
             yield sample.name

@@ -6,7 +6,7 @@ it, `masks` makes masks and labels, `classes` tells the two apart.
 """
 
 from .colour import LargeImage, over_white, read_rgb
-from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, write_png
+from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, walk, write_png
 from .masks import read_grey, read_labels, read_mask
 from .resolution import read_mpp
 
@@ -21,5 +21,6 @@ __all__ = [
     "read_mask",
     "read_mpp",
     "read_rgb",
+    "walk",
     "write_png",
 ]

@@ -1,5 +1,8 @@
 """Find image files and slides in folders, and write PNG files."""
 
+import os
+from pathlib import Path
+
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -42,6 +45,25 @@ def find_images(paths):
             raise InputError(f"{path} contains no PNG, TIFF, JPEG or slide: use another folder.")
         images.extend(inside)
     return images
+
+
+def walk(folder):
+    """Go through a folder and all in it, as `os.walk`, also into folders that are links.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Yields
+    ------
+    tuple
+        As of `os.walk`. A link to a folder that it lies in is passed over, or there were no end.
+    """
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if any(map(Path(place).samefile, Path(os.path.abspath(place)).parents)):
+            folders.clear()
+        else:
+            yield place, folders, names
 
 
 def write_png(path, pixels, texts=None):

@@ -35,7 +35,7 @@ def training_record(model, history, train, val, reports, device, data=None, **se
     dict
         JSON-serialisable.
     """
-    pixels = {"train_pixels": [seen.digest(sample.image) for sample in train]}
+    pixels = {"train_pixels": [mark for sample in train for mark in seen.marks(sample)]}
     kept = {"train_patients": train, "val_patients": val}
     kept = {key: [sample.patient for sample in samples] for key, samples in kept.items()}
     if not loading.is_monuseg(data):

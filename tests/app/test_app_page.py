@@ -210,6 +210,52 @@ def test_uploads_that_are_too_large_are_refused(page, monkeypatch):
     assert not page.upload._content
 
 
+def test_what_would_be_too_large_once_it_is_scaled_is_refused(page, tissue):
+    """At 0.5 um per pixel, an image is predicted with sides of twice the length."""
+    said = "wide.png has 2500 x 9 pixels, 5000 x 18 at 0.25 um per pixel, and this page"
+    wide = np.broadcast_to(tissue[:9, :1], (9, 2500, 3))
+    send(page, "wide.png", encoded(wide, "PNG"))
+    assert page.work.name == "wide.png"
+    page.controls.mpp.value = 0.5
+    assert said in page.controls.status.value and len(page._maps) == 2
+    file = io.BytesIO()
+    Image.fromarray(wide).save(file, "PNG", dpi=(50_800, 50_800))
+    send(page, "wide.png", file.getvalue())
+    assert said in page.controls.status.value and page.shown.mpp == 0.5
+
+
+def test_a_model_may_have_a_path_and_no_record(tissue, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "load_engine", lambda name: Dark())
+    monkeypatch.setattr(module, "example", lambda name: (tissue[:200], 0.25))
+    assert Page("models/unet").controls.model.value == "unet"
+    (tmp_path / "config.json").write_text("{}")
+    page = Page(tmp_path)
+    assert page.controls.model.value == str(tmp_path) and "nuclei" in page.controls.status.value
+    assert "was not measured" in page.controls.card.value
+    assert page.controls.bar.layout.visibility == "hidden"
+    with pytest.raises(InputError, match="There is no model vnet: choose one of deeplabv3"):
+        Page("vnet")
+
+
+def test_files_that_cannot_be_made_are_told(page, tissue, tmp_path, monkeypatch):
+    send(page, f"{'x' * 300}.png", encoded(tissue, "PNG"))
+    page.controls.save.click()
+    assert f'download="{"x" * 60}_report.html"' in page.controls.links.value
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    page.controls.links.value = ""
+    page.controls.save.click()
+    assert "could not be made (" in page.controls.status.value
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(*_, **__):
+        raise InputError("a_mask.png could not be written (No space left on device): free some.")
+
+    monkeypatch.setattr(module.report.results, "write", fail)
+    page.controls.save.click()
+    assert "a_mask.png could not be written (No space" in page.controls.status.value
+    assert not page.controls.links.value
+
+
 class TestSelection:
     rows = [{AREA: area, "haematoxylin": area / 100} for area in (10.0, 20.0, 30.0, 40.0)]
 

@@ -211,7 +211,9 @@ def test_an_image_that_is_named_twice_is_predicted_once(here, pixels, capsys):
     assert code == 0 and "1 of 1 masks written to out." in output
 
 
-@pytest.mark.parametrize("command", ["predict none x.png --out out", "evaluate none --data ."])
+@pytest.mark.parametrize(
+    "command", ["predict none x.png --out out", "evaluate none --data canonical"]
+)
 def test_an_unknown_model_leaves_nothing_behind(here, canonical, pixels, capsys, command):
     save(here / "x.png", pixels)
     code, _, errors = run(capsys, *command.split())

@@ -323,6 +323,38 @@ def test_the_file_of_an_image_says_its_resolution_unless_the_table_does(tmp_path
     assert sample.mask.shape == (24, 40)
 
 
+def test_folders_may_be_links_but_not_into_themselves(tmp_path, canonical):
+    store, data = tmp_path / "store", tmp_path / "mydata"
+    make(store, {"7/a.png": "image"})
+    make(data, {"masks/a.png": "mask"})
+    (data / "images").symlink_to(store / "7")
+    for place, target in ((data / "masks", data), (store / "7", store), (store / "7", data)):
+        (place / f"to {target.name}").symlink_to(target)
+    found = folder.index(data)
+    assert not found.problems
+    assert [one.image for one in found.entries] == [data / "images" / "a.png"]
+    (canonical / "Training").rename(tmp_path / "elsewhere")
+    (canonical / "Training").symlink_to(tmp_path / "elsewhere")
+    (canonical / "the same").symlink_to(canonical / "Training")
+    assert loading.is_monuseg(canonical) and len(loading.load(canonical, "train")) == 2
+
+
+def test_the_table_compares_names_as_files_do(tmp_path):
+    """As written on another system: accents that macOS stores apart, and capital letters."""
+    make(tmp_path, {f"images/{name}": "image" for name in ("Mu\u0308ller 1.png", "img1.PNG")})
+    make(tmp_path, {f"masks/{name}": "mask" for name in ("M\u00fcller 1.png", "img1.png")})
+    make(tmp_path, {"samples.csv": "name,patient\nM\u00fcller 1,A\nIMG1,B\n"})
+    found = folder.index(tmp_path)
+    assert not found.problems and [one.patient for one in found.entries] == ["A", "B"]
+
+
+@pytest.mark.parametrize("empty", [",\n", ",\n,\n", ",,,\n", " ,\n\n"])
+def test_empty_rows_of_a_spreadsheet_are_passed_over(tmp_path, empty):
+    make(tmp_path, GOOD | {"samples.csv": "name,mpp\na,0.25\n" + empty})
+    found = folder.index(tmp_path)
+    assert not found.problems and found.entries[0].mpp == 0.25
+
+
 def test_a_split_without_images_is_said(tmp_path):
     make(tmp_path, {f"test/{name}": kind for name, kind in GOOD.items()})
     with pytest.raises(InputError, match="has no train images: add a folder train/, or say in sam"):
@@ -337,6 +369,41 @@ def test_monuseg_is_known_by_its_names(canonical, tiny):
     assert not loading.is_monuseg(canonical)
     assert len(loading.load(canonical, "all")) == len(tiny)
     assert loading.source(canonical) == "canonical"
+
+
+def test_images_of_ones_own_beside_those_of_monuseg_are_read(tmp_path):
+    names = "18-5592", "A7-A13E", "HE-7130", "HT-8564"  # two of train, one of val, one of test
+    images = [f"TCGA-{name}-01Z-00-DX1" for name in names] + ["own0", "own1"]
+    files = {f"TissueImages/{name}.png": "image" for name in images}
+    make(tmp_path, files | {f"GroundTruth/{name}_bin_mask.png": "mask" for name in images})
+    assert not loading.is_monuseg(tmp_path)
+    places = {one.name: one.split for one in splits.complete(folder.index(tmp_path).entries)[0]}
+    assert list(places.values()) == ["val", "test", *["train"] * 4]
+    assert {"own0", "own1"} < places.keys()
+    # Where folders name the splits, an image that MoNuSeg holds out may not be among the first.
+    (tmp_path / "Training").mkdir()
+    for kind in ("TissueImages", "GroundTruth"):
+        (tmp_path / kind).rename(tmp_path / "Training" / kind)
+    make(tmp_path, {"Test/TissueImages/b.png": "image", "Test/GroundTruth/b.png": "mask"})
+    with pytest.raises(InputError, match="is of TCGA-H.*MoNuSeg, and is in train here"):
+        loading.load_splits(tmp_path, ["train", "test"])
+
+
+@pytest.mark.parametrize("layout", ["{}.geojson", "Annotations/{}.geojson"])
+def test_images_of_monuseg_may_have_outlines_of_qupath(tmp_path, layout):
+    name = "TCGA-18-5592-01Z-00-DX1"
+    place = "TissueImages/" if "/" in layout else ""
+    make(tmp_path, {f"{place}{name}.tif": "image"})
+    ring = [[3, 2], [9, 2], [9, 8], [3, 8]]
+    outlines = tmp_path / layout.format(name)
+    outlines.parent.mkdir(exist_ok=True)
+    outlines.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    (sample,) = loading.load(tmp_path, "all")
+    np.testing.assert_array_equal(sample.labels, LABELS == 1)
+    # Nor are they passed over because the mask of MoNuSeg is still there.
+    make(tmp_path, {f"{'GroundTruth/' if place else ''}{name}_bin_mask.png": "mask"})
+    with pytest.raises(InputError, match="has two annotations, .*geojson and .*keep one"):
+        loading.load(tmp_path, "train")
 
 
 def test_an_image_of_monuseg_and_its_mask_may_have_one_name(tmp_path, canonical):

@@ -214,13 +214,23 @@ def test_an_ignored_class_is_read_if_chosen(read):
     np.testing.assert_array_equal(read(ignored, ["ignore*"]), FIRST)
 
 
+@pytest.mark.parametrize("classes", [None, ["Nucleus"]])
+@pytest.mark.parametrize("content", [collection(), []])
+def test_a_region_without_nuclei_has_an_empty_list(read, content, classes):
+    labels = read(content, classes)
+    assert labels.shape == SHAPE and labels.dtype == np.int32 and not labels.any()
+
+
 NAN = feature(polygon([[float("nan"), 1], *SQUARE]))
 
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (collection(), "outlines no nucleus inside 16 x 12 pixels"),
+        (
+            collection(feature({"type": "Point", "coordinates": [1, 2]})),
+            "outlines no nucleus inside 16",
+        ),
         (feature(polygon([[x + 900, y] for x, y in SQUARE])), "only outside the 16 x 12 pixels"),
         (json.dumps(collection(feature(polygon(SQUARE))))[:-9], "not complete GeoJSON"),
         ({"type": "Topology", "objects": {}}, "not complete GeoJSON (it has something of type"),

@@ -242,6 +242,28 @@ class TestStart:
             else:
                 seen.refuse("unet", seen.read(tmp_path), held)
 
+    @pytest.mark.parametrize("change", ["whole", "mpp", "parts", "old record"])
+    def test_what_was_seen_is_known_at_another_scale_and_in_other_parts(self, tmp_path, change):
+        """From one image, the first 60% are trained on; later all of it is held out."""
+        own(tmp_path, {"a": 1})
+        first = loading.load_splits(tmp_path)
+        begun = {mark for sample in first["train"] for mark in seen.marks(sample)}
+        seen.refuse("mine", begun, first)  # the other parts are still new to it
+        assert not begun & {seen.digest(first["train"][0].image)}
+        if change == "old record":
+            begun = {seen.digest(first["train"][0].image)}
+            seen.refuse("mine", begun, first)
+            held = first["train"]
+        elif change == "parts":  # of an image that the model has seen whole
+            begun, held = set(seen.marks(loading.load(tmp_path, "all")[0])), first["test"]
+        else:
+            mpp = 0.5 if change == "mpp" else 0.25
+            (tmp_path / "samples.csv").write_text(f"name,mpp\na,{mpp}\n")
+            held = loading.load(tmp_path, "all")
+            assert held[0].image.shape[0] == SIDE * mpp / 0.25
+        with pytest.raises(InputError, match="mine was trained on a"):
+            seen.refuse("mine", begun, {"test": held})
+
     def test_shipped_models_know_their_patients_and_notebooks_ask(self):
         for name in outputs.models_of():
             patients = seen.read(ROOT / "models" / name)

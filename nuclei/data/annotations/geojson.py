@@ -72,15 +72,17 @@ def read(path, shape, classes=None):
     -------
     ndarray of int32, shape (H, W)
         0 = background, 1..N = one nucleus each, in the order of the file; later ones lie over
-        earlier ones.
+        earlier ones. An empty collection or list has none.
 
     Raises
     ------
     InputError
-        If the file is missing or no complete GeoJSON, has no object of the classes, or outlines no
-        nucleus in the image.
+        If the file is missing or no complete GeoJSON, has no object of the classes, or has objects
+        of which none outlines a nucleus in the image.
     """
-    objects = _read(path)
+    objects, is_empty = _read(path)
+    if is_empty:  # a region without nuclei, as QuPath exports it
+        return np.zeros(shape, np.int32)
     if classes is not None:
         objects = _of_classes(objects, classes, path)
     else:
@@ -100,15 +102,21 @@ def read(path, shape, classes=None):
 
 
 def _read(path):
-    """All objects of a file that have an area."""
+    """All objects of a file that have an area, and whether it says that there are none at all."""
     try:
-        return list(chain.from_iterable(map(_objects, parse(path))))
+        contents = parse(path)
+        objects = list(chain.from_iterable(map(_objects, contents)))
+        return objects, bool(contents) and all(map(_is_empty, contents))
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} is not complete GeoJSON ({reason(error)}): export it from QuPath again."
         ) from None
+
+
+def _is_empty(content):
+    return (content.get("features") if isinstance(content, dict) else content) == []
 
 
 def _objects(content):
@@ -197,7 +205,7 @@ def left_out(path, classes):
     collections.Counter
         Their number by the name of the class.
     """
-    others = [item for item in _read(path) if not _is_of(item, classes)]
+    others = [item for item in _read(path)[0] if not _is_of(item, classes)]
     return Counter(item.name or NO_CLASS for item in _without_cells(others))
 
 
