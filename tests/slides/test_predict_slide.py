@@ -127,7 +127,9 @@ class TestResults:
         anndata = pytest.importorskip("anndata", reason="an optional package: pip install anndata")
         words = ["predict", "red", slide, "--out", tmp_path / "all", "--measures", "all"]
         assert main([*map(str, words), "--anndata"]) == 0  # of a slide that is finished, at once
-        cells = anndata.read_h5ad(tmp_path / "all" / "slide.h5ad")
+        cells = anndata.read_h5ad(file := tmp_path / "all" / "slide.h5ad")
+        file.write_bytes(b"an analysis")
+        assert main([*map(str, words), "--anndata"]) == 0 and file.read_bytes() == b"an analysis"
         assert cells.obs_names.to_list() == [str(label) for label in table["label"].to_pylist()]
         places = np.stack([table["x_um"], table["y_um"]], axis=1)
         np.testing.assert_array_equal(cells.obsm["spatial"], places)

@@ -61,7 +61,6 @@ class TestTrouble:
             ("slide.geojson", "cut"),
             ("slide.parquet", "removed"),
             ("slide.parquet", "cut"),
-            ("slide.parquet", "exchanged"),
         ],
     )
     def test_a_finished_slide_whose_results_are_lost_is_predicted_again(
@@ -70,8 +69,6 @@ class TestTrouble:
         path = tmp_path / "undisturbed" / lost
         if how == "removed":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif how == "exchanged":
-            pq.write_table(pq.read_table(path).slice(1), path)
         else:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "cut" else b"")
         capsys.readouterr()
@@ -83,6 +80,31 @@ class TestTrouble:
         assert_same(results(tmp_path / "undisturbed"), undisturbed)
         predict_slide.predict("red", slide, tmp_path / "undisturbed")
         assert red.calls == 4 and "again" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("lost", [None, "slide.zarr", "slide.tif"])
+    @pytest.mark.parametrize("kind", ["geojson", "parquet"])
+    def test_outlines_that_were_corrected_by_hand_are_kept(
+        self, undisturbed, red, slide, tmp_path, kind, lost
+    ):
+        """As QuPath writes them, alone and where more is lost or a part could not be read."""
+        out = tmp_path / "undisturbed"
+        path = out / f"slide.{kind}"
+        if kind == "geojson":
+            path.write_text(json.dumps(json.loads(path.read_text())["features"]))
+        else:
+            pq.write_table(pq.read_table(path).slice(1), path)
+        if lost == "slide.zarr":
+            shutil.rmtree(out / lost)
+        elif lost:
+            report = json.loads((out / "slide.json").read_text())
+            (out / "slide.json").write_text(json.dumps({**report, "problems": {"x 0": "damaged"}}))
+        corrected = path.read_bytes()
+        with pytest.raises(SlideError, match="was changed since it was written: move") as error:
+            predict_slide.predict("red", slide, out)
+        assert is_one_sentence(error, path)
+        assert path.read_bytes() == corrected and red.calls == 0
+        path.unlink()
+        assert predict_slide.predict("red", slide, out).nuclei == undisturbed["report"]["nuclei"]
 
     def test_an_interrupted_slide_whose_maps_are_lost_is_begun_again(
         self, undisturbed, red, slide, tmp_path, capsys
