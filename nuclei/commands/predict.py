@@ -75,7 +75,7 @@ def run(options):
 
     paths = find(options.image)
     _check_outputs(paths, options.out, options.json)
-    slides = [path for path in paths if is_slide(path)]
+    slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
         check_installed()
         if len(slides) < len(paths) and not options.instances:
