@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
@@ -52,6 +53,8 @@ def connect(workers=1, scheduler=None):
     import distributed
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    # It logs a lost scheduler with tracebacks; `_result` says it in a sentence.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     settings = {"distributed.comm.timeouts.connect": PATIENCE}
     if not scheduler:
         settings |= LOCAL
@@ -101,7 +104,7 @@ def in_order(client, function, job, todo):
     Raises
     ------
     InputError
-        If a worker fails.
+        If a worker fails, or the scheduler is lost.
     """
     import distributed
 
@@ -138,6 +141,10 @@ def _result(future):
         raise InputError(
             "A worker crashed several times at the same tile, perhaps because memory ran out: "
             "start fewer workers per machine, then run the same command again to continue."
+        ) from None
+    except CancelledError:
+        raise InputError(
+            "The scheduler was lost: start it again, then run the same command again to continue."
         ) from None
     except OSError as error:
         raise InputError(

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import distributed
 import pyarrow.parquet as pq
 import pytest
 import tifffile
 import zarr
+from distributed.client import FutureCancelledError
 from sentences import is_one_sentence
 from slide_files import replaced
 from slide_results import assert_same, results
@@ -225,6 +227,19 @@ class TestTrouble:
             dask_cluster.connect(workers=2),
         ):
             pass
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (distributed.KilledWorker("find", None, 3), "A worker crashed .* then"),
+            (FutureCancelledError("find", "scheduler-connection-lost"), "The scheduler was lost: "),
+            (OSError("Stale file handle"), "A worker stopped .Stale file handle.: fix this"),
+        ],
+    )
+    def test_trouble_with_workers_is_one_sentence(self, error, said):
+        (future := Future()).set_exception(error)
+        with pytest.raises(InputError, match=said + ".* run the same command again to continue.$"):
+            dask_cluster._result(future)
 
     def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
         red.ends_at = 3
