@@ -15,7 +15,7 @@ python="$root/.venv/bin/python"
 "$python" -m dask scheduler --protocol "$protocol" --host 127.0.0.1 --port "$port" --no-dashboard \
     2> /dev/null &
 for _ in 1 2; do
-    "$python" -m dask worker "$address" --nthreads 1 --no-dashboard 2> /dev/null &
+    "$python" -m dask worker "$address" --nthreads 1 --memory-limit 0 --no-dashboard 2> /dev/null &
 done
 trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
 

@@ -140,7 +140,8 @@ def _result(future):
     except distributed.KilledWorker:
         raise InputError(
             "A worker crashed several times at the same tile, perhaps because memory ran out: "
-            "start fewer workers per machine, then run the same command again to continue."
+            "start fewer workers per machine, on a cluster with --memory-limit 0, then run the "
+            "same command again to continue."
         ) from None
     except CancelledError:
         raise InputError(

@@ -231,7 +231,10 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("error", "said"),
         [
-            (distributed.KilledWorker("find", None, 3), "A worker crashed .* then"),
+            (
+                distributed.KilledWorker("find", None, 3),
+                "A worker crashed .*--memory-limit 0, then",
+            ),
             (FutureCancelledError("find", "scheduler-connection-lost"), "The scheduler was lost: "),
             (OSError("Stale file handle"), "A worker stopped .Stale file handle.: fix this"),
         ],
