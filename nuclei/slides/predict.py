@@ -99,8 +99,8 @@ def predict(
     chosen = {
         "slide": str(slide),
         "model": modelfiles.identity(model),
+        "engine": engine,  # first, because another one also has other weights
         "weights": engines.fingerprint(model, engine),
-        "engine": engine,
         "threshold": threshold,
         "min_score": min_score,
         "augment": augment,

@@ -19,6 +19,7 @@ from slide_results import assert_same, results
 
 from nuclei.atomic import locked
 from nuclei.errors import InputError, SlideError
+from nuclei.prediction import engines
 from nuclei.slides import dask_cluster, ome_zarr
 from nuclei.slides import predict as predict_slide
 
@@ -283,7 +284,8 @@ class TestTrouble:
         shapes = [level.shape for level in results(tmp_path / "undisturbed")["labels"]]
         assert shapes == [(2600, 4600), (1300, 2300), (650, 1150), (325, 575)]
 
-    def test_results_of_another_engine_are_not_mixed(self, red, slide, tmp_path):
+    def test_results_of_another_engine_are_not_mixed(self, red, slide, tmp_path, monkeypatch):
+        monkeypatch.setattr(engines, "fingerprint", lambda model, engine: f"weights for {engine}")
         predict_slide.predict("red", slide, tmp_path / "out", engine="keras")
         report = json.loads((tmp_path / "out" / "slide.json").read_text())
         assert report["settings"]["engine"] == "keras"
