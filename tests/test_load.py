@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from nuclei.__main__ import main
+from nuclei.atomic import locked
 from nuclei.prediction import engines, results
 from nuclei.slides import find
 from nuclei.slides import predict as predict_slide
@@ -232,6 +233,16 @@ def test_slides_of_other_settings_are_refused_and_the_others_go_on(red, tmp_path
     found = run("--resume", "--threshold", "0.4")[1]
     assert found["s.tif"]["state"] == "refused" and "another threshold" in found["s.tif"]["reason"]
     assert found["a1.png"]["state"] == "done"
+
+
+def test_a_slide_that_another_run_predicts_lets_the_others_go_on(red, tmp_path):
+    for name in ("s0", "s1"):
+        write_pyramid(tmp_path / "in" / f"{name}.tif", np.full((700, 700, 3), 243, np.uint8))
+    with locked(tmp_path / "out" / "s0.lock", "predicting"):
+        found = run()[1]
+    assert found["s0.tif"]["state"] == "refused"
+    assert found["s0.tif"]["reason"].startswith("Another run is predicting s0.tif into ")
+    assert found["s1.tif"]["state"] == found["a1.png"]["state"] == "done"
 
 
 def test_a_run_that_ends_early_reports_what_it_has_done(red, tmp_path, monkeypatch):

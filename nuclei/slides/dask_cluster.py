@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, SlideError
 
 LOCAL = {
     "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
@@ -103,8 +103,10 @@ def in_order(client, function, job, todo):
 
     Raises
     ------
+    SlideError
+        If workers crash at a tile; those of another slide may be sound.
     InputError
-        If a worker fails, or the scheduler is lost.
+        If a worker fails in another way, or the scheduler is lost.
     """
     import distributed
 
@@ -138,7 +140,7 @@ def _result(future):
     try:
         return future.result()
     except distributed.KilledWorker:
-        raise InputError(
+        raise SlideError(
             "A worker crashed several times at the same tile, perhaps because memory ran out: "
             "start fewer workers per machine, on a cluster with --memory-limit 0, then run the "
             "same command again to continue."

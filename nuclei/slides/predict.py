@@ -87,10 +87,11 @@ def predict(
 
     Raises
     ------
+    SlideError
+        If the slide cannot be read, another run is writing the same files, files in the way come
+        from a run with other settings or from none, or workers crash at one of its tiles.
     InputError
-        If the slide or the model cannot be read, a result cannot be written, another run is
-        writing the same files, or files in the way come from a run with other settings or from
-        none.
+        If the model cannot be read, a result cannot be written, or other workers fail.
     """
     named, out = expand(slide), expand(out).resolve()
     slide, stem = named.resolve(), out / named.stem  # a link gives its own name to the results
@@ -113,7 +114,7 @@ def predict(
         "mpp": opened.mpp,
         "shape": list(opened.shape),
     }
-    with locked(Path(f"{stem}.lock"), f"predicting {named.name} into {out}"):
+    with locked(Path(f"{stem}.lock"), f"predicting {named.name} into {out}", SlideError):
         _refuse_foreign(stem)
         if report := _finished(stem, settings, opened):
             return report

@@ -272,7 +272,7 @@ class TestTrouble:
     def test_two_runs_into_one_folder_exclude_each_other(self, red, slide, tmp_path):
         with (
             locked(tmp_path / "out" / "slide.lock", "a slide"),
-            pytest.raises(InputError, match="Another run is predicting slide.tif"),
+            pytest.raises(SlideError, match="Another run is predicting slide.tif"),
         ):
             predict_slide.predict("red", slide, tmp_path / "out")
 
