@@ -12,11 +12,21 @@ address="$protocol://127.0.0.1:$port"
 python="$root/.venv/bin/python"
 [ -x "$python" ] || python=python3
 
+started="$(mktemp)"  # the scheduler writes its address into it
+trap 'kill $(jobs -p) 2> /dev/null || :; wait; rm -f "$started"' EXIT
 "$python" -m dask scheduler --protocol "$protocol" --host 127.0.0.1 --port "$port" --no-dashboard \
-    2> /dev/null &
-for _ in 1 2; do
-    "$python" -m dask worker "$address" --nthreads 1 --no-dashboard 2> /dev/null &
+    --scheduler-file "$started" 2> /dev/null &
+until [ -s "$started" ]; do
+    # Else the workers would join a scheduler of another run, and end when that one does.
+    if ! kill -0 $! 2> /dev/null; then
+        echo "The scheduler ended: if port $port is taken, set PORT." >&2
+        exit 1
+    fi
+    sleep 0.2
 done
-trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
+for _ in 1 2; do  # without a scheduler, so at the end, they give up after 5 seconds
+    "$python" -m dask worker "$address" --nthreads 1 --memory-limit 0 --death-timeout 5 \
+        --no-dashboard 2> /dev/null &
+done
 
 "$python" -m nuclei predict "$1" "$2" --out "$3" --scheduler "$address"

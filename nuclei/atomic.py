@@ -224,7 +224,7 @@ def explain_write_errors(path):
 
 
 @contextmanager
-def locked(path, task):
+def locked(path, task, error=InputError):
     """Hold a lock during the `with` block, so that a second run stops with an error.
 
     The lock is also released when the process ends. On a file system without locks, such as some
@@ -237,6 +237,8 @@ def locked(path, task):
         The lock file; it is not removed afterwards.
     task : str
         What the other run is doing, for the error message, such as "predicting a.svs".
+    error : type
+        What to raise if another run holds the lock: InputError or a kind of it.
 
     Raises
     ------
@@ -257,7 +259,7 @@ def locked(path, task):
         try:
             lock.acquire()
         except Timeout:
-            raise InputError(f"Another run is {task}: wait for it, or {cure}.") from None
+            raise error(f"Another run is {task}: wait for it, or {cure}.") from None
     try:
         yield
     finally:

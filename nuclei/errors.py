@@ -6,7 +6,7 @@ class InputError(ValueError):
 
 
 class SlideError(InputError):
-    """A slide, or a part of one, cannot be read, or results of it are in the way.
+    """A slide, or a part of one, cannot be read, or results of it or another run are in the way.
 
     Other slides and other parts still can be read.
     """

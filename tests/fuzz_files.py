@@ -254,13 +254,14 @@ SETTINGS = {"mpp": 0.25, "content": ["0a1b2c3d", "4e5f6071"]}
 def reports(folder):
     """The report of a slide."""
     content = {"settings": SETTINGS, "tiles": 4, "nuclei": 3, "problems": {"x 0": "a"},
-               "seconds": 1.5, "offset": [0, 0]}  # fmt: skip
+               "seconds": 1.5, "offset": [0, 0], "hashes": {".parquet": "0a"}}  # fmt: skip
     (folder / "slide.json").write_text(json.dumps(content, indent=1))
 
 
 def read_report(path):
     found = report.read_report(path, SETTINGS)
     report.lost_result(Path(f"{path}.none"), SHAPE, found)
+    report.changed_result(Path(f"{path}.none"), found)
     f"{found.nuclei:,} {found.tiles:,} {found.seconds:.1f} {found.problems.items()}"
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nuclei.__main__ import main
-from nuclei.prediction import engines
+from nuclei.atomic import locked
+from nuclei.prediction import engines, results
 from nuclei.slides import find
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
@@ -108,13 +110,14 @@ def remove_table(tmp_path, red):
     (tmp_path / "out" / "a1.csv").unlink()
 
 
-def replace_table(tmp_path, red):
-    (tmp_path / "out" / "a1.csv").write_text("of a run with other settings that was killed")
-
-
 def cut_mask(tmp_path, red):
     path = tmp_path / "out" / "a1_mask.png"
     path.write_bytes(path.read_bytes()[:-30])
+
+
+def cut_outlines(tmp_path, red):
+    path = tmp_path / "out" / "a1.geojson"
+    path.write_bytes(path.read_bytes()[:200])
 
 
 def nothing(tmp_path, red):
@@ -131,7 +134,7 @@ CHANGES = [
     (nothing, ("--measures", "all"), "done"),
     (nothing, ("--overlay",), "done"),
     *((change, (), "done") for change in (change_image, change_model, remove_table)),
-    *((change, (), "done") for change in (replace_table, cut_mask)),
+    *((change, (), "done") for change in (cut_mask, cut_outlines)),
 ]
 
 
@@ -161,6 +164,51 @@ def test_what_no_run_has_written_is_kept(red, tmp_path, name, capsys):
     assert run()[1]["a1.png"]["state"] == run()[1]["a1.png"]["state"] == "done"
 
 
+def correct_outlines(folder):
+    """As QuPath writes them."""
+    path = folder / "a1.geojson"
+    path.write_text(json.dumps(json.loads(path.read_text())["features"]))
+    return path
+
+
+def correct_mask(folder):
+    """With an editor that keeps texts."""
+    path = folder / "a1_mask.png"
+    with Image.open(path) as mask:
+        text = PngInfo()
+        text.add_text(results.RECORD, mask.info[results.RECORD])
+        mask.transpose(Image.Transpose.ROTATE_180).save(path, pnginfo=text)
+    return path
+
+
+def correct_table(folder):
+    path = folder / "a1.csv"
+    path.write_text(path.read_text().replace("label", "nucleus"))
+    return path
+
+
+@pytest.mark.parametrize("options", [(), ("--resume",), ("--threshold", "0.4")])
+@pytest.mark.parametrize("correct", [correct_outlines, correct_mask, correct_table])
+def test_what_was_corrected_by_hand_is_kept(red, tmp_path, correct, options):
+    run()
+    images(tmp_path / "in", 3)
+    path = correct(Path("out"))
+    corrected = path.read_bytes()
+    code, found = run(*options)
+    assert code == 1 and path.read_bytes() == corrected
+    assert found["a1.png"]["state"] == "refused" and found["a2.png"]["state"] == "done"
+    cure = "move it away, or choose another folder for --out."
+    assert found["a1.png"]["reason"] == f"{path} was changed since it was written: {cure}"
+    path.rename("corrected")
+    assert run(*options)[1]["a1.png"]["state"] == ("refused" if "mask" in path.name else "done")
+
+
+def test_outlines_drawn_beside_a_mask_of_a_run_are_kept(red, tmp_path):
+    assert main(("predict", "unet", "in", "--out", "out")) == 1
+    (drawn := tmp_path / "out" / "a1.geojson").write_text("{}")
+    assert run()[1]["a1.png"]["state"] == "refused" and drawn.read_text() == "{}"
+
+
 def test_fewer_results_than_there_are_count_as_done(red):
     run("--overlay")
     assert run("--resume")[1]["a1.png"]["state"] == "skipped"
@@ -185,6 +233,16 @@ def test_slides_of_other_settings_are_refused_and_the_others_go_on(red, tmp_path
     found = run("--resume", "--threshold", "0.4")[1]
     assert found["s.tif"]["state"] == "refused" and "another threshold" in found["s.tif"]["reason"]
     assert found["a1.png"]["state"] == "done"
+
+
+def test_a_slide_that_another_run_predicts_lets_the_others_go_on(red, tmp_path):
+    for name in ("s0", "s1"):
+        write_pyramid(tmp_path / "in" / f"{name}.tif", np.full((700, 700, 3), 243, np.uint8))
+    with locked(tmp_path / "out" / "s0.lock", "predicting"):
+        found = run()[1]
+    assert found["s0.tif"]["state"] == "refused"
+    assert found["s0.tif"]["reason"].startswith("Another run is predicting s0.tif into ")
+    assert found["s1.tif"]["state"] == found["a1.png"]["state"] == "done"
 
 
 def test_a_run_that_ends_early_reports_what_it_has_done(red, tmp_path, monkeypatch):

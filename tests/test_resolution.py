@@ -14,7 +14,7 @@ from nuclei import modelzoo
 from nuclei.__main__ import main
 from nuclei.data import monuseg, synthetic
 from nuclei.errors import InputError
-from nuclei.images import read_grey, read_labels, read_mask, read_mpp, read_rgb
+from nuclei.images import read_grey, read_labels, read_mask, read_mpp, read_rgb, resolution
 from nuclei.prediction import windows
 from nuclei.prediction.image import predict_image
 from nuclei.slides import predict as predict_slide
@@ -203,7 +203,7 @@ class TestPrediction:
             assert is_one_sentence(error, name)
 
     def test_an_image_that_would_become_too_large_is_refused(self, tissue, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+        monkeypatch.setattr(resolution, "LARGE", 200_000)
         assert predict_image(Nuclei(), tissue[1], 0.4).mask.any()
         with pytest.raises(InputError, match="The image has 606 x 502 pixels at 0.25 um"):
             predict_image(Nuclei(), tissue[1], 0.5)

@@ -75,7 +75,7 @@ def run(options):
 
     paths = find(options.image)
     _check_outputs(paths, options.out, options.json)
-    slides = [path for path in paths if is_slide(path)]
+    slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
         check_installed()
         if len(slides) < len(paths) and not options.instances:
@@ -142,13 +142,14 @@ def _predict_slide(options, path, outcome):
         f"{report.nuclei:,} nuclei in {report.tiles:,} tiles written to {results}.zarr, "
         f"{results}.geojson and {results}.parquet."
     )
-    if options.anndata:
+    there = before is not None and before == _modified(finished)
+    # Analyses are saved into this file: it is replaced only with the nuclei that it is made of.
+    if options.anndata and not (there and outputs[-1].exists()):
         h5ad.write(results)
     if report.problems:
         reason = f"{path} has {len(report.problems):,} parts that could not be read."
         outcome.end(INCOMPLETE, outputs, reason)
     else:
-        there = before is not None and before == _modified(finished)
         outcome.end(SKIPPED if there else DONE, outputs)
 
 
@@ -173,11 +174,7 @@ def _predict_images(options, images, batch):
         made_from = {**record, "image": results.digest(path)}
         if options.resume and results.are_written(outputs, made_from):
             batch.outcomes[path].end(SKIPPED, outputs)
-        elif other := results.foreign(outputs):
-            reason = (
-                f"A result of {path} would replace {other}, which no earlier run is known to have "
-                "written: move it away, or choose another folder for --out."
-            )
+        elif reason := results.in_the_way(path, outputs):
             print(reason, file=sys.stderr)
             batch.outcomes[path].end(REFUSED, reason=reason)
         else:

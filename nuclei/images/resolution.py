@@ -23,6 +23,10 @@ nucleus is three pixels wide. What lies outside is in a wrong unit, or the defau
 UNEQUAL = 0.05
 """Pixels whose width and height differ by a smaller fraction count as square."""
 
+LARGE = 48_000_000
+"""Number of pixels, in the file or where it is predicted, above which an image is not predicted at
+once, which takes 3 GB, but in tiles, as a slide."""
+
 UNITS = {
     "pm": 1e-6,
     "\N{LATIN CAPITAL LETTER A WITH RING ABOVE}": 1e-4,

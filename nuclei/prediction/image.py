@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import InputError
 from ..images import read_mpp, read_rgb, resolution
@@ -109,8 +108,8 @@ def predict_image(
     Raises
     ------
     InputError
-        If the file cannot be read, the image is not 8-bit RGB or becomes too large, its pixels are
-        not square, or `mpp` is implausible.
+        If the file cannot be read, the image is not 8-bit RGB or has more than `resolution.LARGE`
+        pixels where it is predicted, its pixels are not square, or `mpp` is implausible.
 
     Examples
     --------
@@ -182,15 +181,13 @@ def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
 def _scaled(image, mpp, name):
     """The image at the resolution at which it is predicted, and that resolution."""
     used = resolution.predicted_at(mpp)
-    if used == mpp:
-        return image, used
     shape = [max(1, round(length * mpp / used)) for length in image.shape[:2]]
-    if (limit := Image.MAX_IMAGE_PIXELS) and shape[0] * shape[1] > 2 * limit:
+    if shape[0] * shape[1] > resolution.LARGE:
         raise InputError(
             f"{name} has {shape[1]} x {shape[0]} pixels at {used:g} um per pixel, which is too "
             "large: cut it into smaller images, or save it as a pyramidal TIFF."
         )
-    return resize(image, shape), used
+    return image if used == mpp else resize(image, shape), used
 
 
 def _connected(labels):

@@ -16,6 +16,9 @@ from . import h5ad, measures, outlines
 RECORD = "nuclei"
 """Keyword of the text in a mask that says what it and the other files were made from."""
 
+ENDS = {".geojson": (b"}", b"]"), ".parquet": b"PAR1", ".png": b"IEND\xaeB`\x82"}
+"""How files end by their suffix, whichever program has written them."""
+
 
 def paths(out, stem, *, probability=False, overlay=False, instances=False, anndata=False):
     """List the files that `write` writes with these arguments, the mask last.
@@ -30,26 +33,46 @@ def paths(out, stem, *, probability=False, overlay=False, instances=False, annda
     return [expand(out) / f"{stem}{ending}" for ending in endings]
 
 
-def foreign(files):
-    """Find a file that `write` would replace, although no earlier run has written it.
+def in_the_way(image, files):
+    """Say which file `write` must not replace: no run has written it, or it was changed since.
 
     Parameters
     ----------
+    image : Path
+        For the sentence.
     files : list of Path
         From `paths`.
 
     Returns
     -------
-    Path or None
-        None if none of them is there, or if the mask has a record: then they are earlier results.
+    str or None
+        A sentence, or None if all of them may be replaced. A file that is empty or cut off is
+        damaged, and does not count as changed.
     """
-    if _read_record(files[-1]):
-        return None
-    return next((path for path in files if path.exists()), None)
+    cure = "move it away, or choose another folder for --out."
+    _, known = _read_record(files[-1]) or (None, {})
+    now = _hashes(files)
+    for path in files:
+        if path.name not in known and path.exists():
+            return (
+                f"A result of {image} would replace {path}, which no earlier run is known to have "
+                f"written: {cure}"
+            )
+        if now[path.name] not in (None, known.get(path.name)) and not is_cut(path):
+            return f"{path} was changed since it was written: {cure}"
+    return None
+
+
+def is_cut(path):
+    """Return whether a file is empty, or ends before its end by the `ENDS` of its suffix."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        end = file.read().rstrip()
+    return not end or not end.endswith(ENDS.get(path.suffix, b""))
 
 
 def _read_record(mask):
-    """Read the record in a mask, and the hashes of the other files; None if it has none."""
+    """Read the record in a mask, and the hash of each file; None if it has none."""
     try:
         with Image.open(mask) as image:
             record = json.loads(image.info[RECORD])
@@ -61,8 +84,8 @@ def _read_record(mask):
 def are_written(files, record):
     """Return whether files are as `write` wrote them, from the same image in the same way.
 
-    The record of it lies in the mask, which is renamed into place last. It has a hash of each other
-    file, because a run with other settings may have been killed after it replaced some of them.
+    The record of it lies in the mask, which is renamed into place last. It has a hash of each file,
+    because a run with other settings may have been killed after it replaced some of them.
 
     Parameters
     ----------
@@ -76,23 +99,26 @@ def are_written(files, record):
     bool
         False also if a file is missing or damaged.
     """
+    before, known = _read_record(files[-1]) or (None, {})
+    if before != _as_read(record):
+        return False
+    now = _hashes(files)
+    return None not in now.values() and now.items() <= known.items()
+
+
+def _hashes(files):
+    """Hash each file by name, None if it cannot be read; the mask, with the record, by pixels."""
     *others, mask = files
-    before, known = _read_record(mask) or (None, {})
-    return (
-        before == _as_read(record)
-        and all(path.name in known and known[path.name] == digest(path) for path in others)
-        and _is_intact(mask)
-    )
-
-
-def _is_intact(mask):
-    """Return whether all pixels of a mask can be read."""
     try:
         with Image.open(mask) as image:
-            image.load()
-    except Exception:
-        return False
-    return True
+            pixels = _digest_pixels(np.asarray(image))
+    except Exception:  # each codec raises other kinds
+        pixels = None
+    return {**{path.name: digest(path) for path in others}, mask.name: pixels}
+
+
+def _digest_pixels(pixels):
+    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
 
 
 def _as_read(record):
@@ -145,7 +171,7 @@ def write(
         If given, `<stem>.h5ad` is written too, see `h5ad.write`; it needs `instances`.
     record : dict, optional
         What the nuclei were found in and how, JSON-serialisable: the mask keeps it for
-        `are_written` and `foreign`.
+        `are_written` and `in_the_way`.
 
     Raises
     ------
@@ -174,15 +200,17 @@ def write(
 
             nuclei = found.labels if instances else found.mask
             save_png(draft("_overlay.png"), outline(found.image, nuclei))
+        pixels = found.mask.astype(np.uint8) * 255
         files = {name: digest(path) for name, path in drafts.items()}
         others = [path for path in every if path.name in known and path.name not in files]
         unchanged = [path for path in others if digest(path) == known[path.name]]
         if before == _as_read(record):  # then they are as true as the new ones
             files |= {path.name: known[path.name] for path in unchanged}
             unchanged = []
+        files[mask.name] = _digest_pixels(pixels)
         text = json.dumps({**(record or {}), "files": files})
         with explain_write_errors(mask):
-            save_png(finished, found.mask.astype(np.uint8) * 255, {RECORD: text})
+            save_png(finished, pixels, {RECORD: text})
     for path in unchanged:
         path.unlink(missing_ok=True)
 

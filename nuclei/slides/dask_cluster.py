@@ -5,12 +5,13 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
 from tqdm import tqdm
 
-from ..errors import InputError, reason
+from ..errors import InputError, SlideError, reason
 
 LOCAL = {
     "distributed.dashboard.link": "http://127.0.0.1:{port}/status",
@@ -52,6 +53,8 @@ def connect(workers=1, scheduler=None):
     import distributed
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    # It logs a lost scheduler with tracebacks; `_result` says it in a sentence.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     settings = {"distributed.comm.timeouts.connect": PATIENCE}
     if not scheduler:
         settings |= LOCAL
@@ -100,8 +103,10 @@ def in_order(client, function, job, todo):
 
     Raises
     ------
+    SlideError
+        If workers crash at a tile; those of another slide may be sound.
     InputError
-        If a worker fails.
+        If a worker fails in another way, or the scheduler is lost.
     """
     import distributed
 
@@ -135,9 +140,14 @@ def _result(future):
     try:
         return future.result()
     except distributed.KilledWorker:
-        raise InputError(
+        raise SlideError(
             "A worker crashed several times at the same tile, perhaps because memory ran out: "
-            "start fewer workers per machine, then run the same command again to continue."
+            "start fewer workers per machine, on a cluster with --memory-limit 0, then run the "
+            "same command again to continue."
+        ) from None
+    except CancelledError:
+        raise InputError(
+            "The scheduler was lost: start it again, then run the same command again to continue."
         ) from None
     except OSError as error:
         raise InputError(

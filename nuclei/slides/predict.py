@@ -18,7 +18,15 @@ from . import dask_cluster, export, ome_zarr
 from .find import find, paint
 from .job import Job, load_engine
 from .merge import Numbering
-from .report import Report, check_settings, content, lost_result, read_report
+from .report import (
+    Report,
+    changed_result,
+    check_settings,
+    content,
+    hashes,
+    lost_result,
+    read_report,
+)
 from .slide import Slide
 from .tiles import TileGrid
 from .tissue import tissue_tiles
@@ -79,10 +87,11 @@ def predict(
 
     Raises
     ------
+    SlideError
+        If the slide cannot be read, another run is writing the same files, files in the way come
+        from a run with other settings or from none, or workers crash at one of its tiles.
     InputError
-        If the slide or the model cannot be read, a result cannot be written, another run is
-        writing the same files, or files in the way come from a run with other settings or from
-        none.
+        If the model cannot be read, a result cannot be written, or other workers fail.
     """
     named, out = expand(slide), expand(out).resolve()
     slide, stem = named.resolve(), out / named.stem  # a link gives its own name to the results
@@ -91,8 +100,8 @@ def predict(
     chosen = {
         "slide": str(slide),
         "model": modelfiles.identity(model),
+        "engine": engine,  # first, because another one also has other weights
         "weights": engines.fingerprint(model, engine),
-        "engine": engine,
         "threshold": threshold,
         "min_score": min_score,
         "augment": augment,
@@ -105,7 +114,7 @@ def predict(
         "mpp": opened.mpp,
         "shape": list(opened.shape),
     }
-    with locked(Path(f"{stem}.lock"), f"predicting {named.name} into {out}"):
+    with locked(Path(f"{stem}.lock"), f"predicting {named.name} into {out}", SlideError):
         _refuse_foreign(stem)
         if report := _finished(stem, settings, opened):
             return report
@@ -140,10 +149,12 @@ def _run(job, slide, settings, stem, workers, scheduler):
         problems={_place(job, slide, tile): problem for tile, problem in problems.items()},
         seconds=round(time.perf_counter() - started, 1),
         offset=slide.offset,
+        hashes=hashes(drafts),
     )
     text = json.dumps({"settings": settings, **vars(report)}, indent=1) + "\n"
     with explain_write_errors(stem.parent):
         drafts[".json"].write_text(text, encoding="utf-8")
+        Path(f"{stem}.json").unlink(missing_ok=True)  # its hashes are of what is now replaced
         for suffix, draft in drafts.items():  # the report last: it says that all is there
             os.replace(draft, f"{stem}{suffix}")
     if not problems:
@@ -231,13 +242,22 @@ def _place(job, slide, tile):
 def _finished(stem, settings, slide):
     """The report of an earlier run that finished without problems, or None.
 
-    If a result of that run is lost, the slide is predicted again from the start.
+    If a result of that run is lost, the slide is predicted again from the start, but not if it
+    would replace outlines that were changed since.
     """
     path = Path(f"{stem}.json")
     report = read_report(path, settings)
-    if report is None or report.problems:
+    if report is None:
         return None
-    if lost := lost_result(stem, slide.shape, report):
+    lost = lost_result(stem, slide.shape, report)
+    if (lost or report.problems) and (changed := changed_result(stem, report)):
+        raise SlideError(
+            f"{changed} was changed since it was written: move it away, or choose another folder "
+            "for --out."
+        )
+    if report.problems:
+        return None
+    if lost:
         print(f"{lost} is missing or damaged: the slide is predicted again.", file=sys.stderr)
         work = Path(f"{stem}.work")
         shutil.rmtree(work, ignore_errors=True)

@@ -10,42 +10,45 @@ from PIL import Image
 from ..errors import InputError, SlideError, reason
 from ..images import SLIDE_SUFFIXES, LargeImage, over_white, read_mpp, tiff
 from ..images.decode import PLAIN
-from ..images.resolution import of_tiff
+from ..images.resolution import LARGE, MPP, of_tiff, predicted_at
 from . import dicom, resolution
 
 WHITE = 255
 """Value of pixels that were not scanned: glass."""
 
-LARGE = 48_000_000
-"""Number of pixels above which any TIFF, PNG or JPEG is treated as a slide: to predict that many at
-once takes 3 GB."""
 
-
-def is_slide(path):
+def is_slide(path, mpp=None):
     """Return whether a file is a slide, not an image that is read at once.
 
     Parameters
     ----------
     path : Path
+    mpp : float, optional
+        Micrometres per pixel, as for `image.predict_image`.
 
     Returns
     -------
     bool
-        True for the suffixes of slides. Other files are known by their content: an image is a slide
-        if it has more than `LARGE` pixels, a TIFF also if it holds a pyramid, and a DICOM file if
-        it says so. False for a file that cannot be read.
+        True for the suffixes of slides. Other files are known by their content: a PNG, JPEG or TIFF
+        is a slide if it has more than `LARGE` pixels, itself or scaled as it is predicted, a TIFF
+        also if it holds a pyramid, and a DICOM file if it says so. False for a file that cannot be
+        read.
     """
     if path.suffix.lower() in SLIDE_SUFFIXES:
         return True
     try:
         if _is_plain(path):
             with Image.open(path) as image:
-                return image.width * image.height > LARGE
-        if not tiff.start(path).startswith(tiff.STARTS):
+                pixels = image.width * image.height
+        elif tiff.start(path).startswith(tiff.STARTS):
+            with tiff.open_tiff(path) as file:
+                if any(len(one.levels) > 1 for one in file.series):
+                    return True
+                pixels = max(map(tiff.count_pixels, file.series))
+        else:
             return dicom.read_instance(path) is not None
-        with tiff.open_tiff(path) as file:
-            images = file.series
-            return any(len(one.levels) > 1 or tiff.count_pixels(one) > LARGE for one in images)
+        mpp = mpp or read_mpp(path) or MPP
+        return pixels * max(1, mpp / predicted_at(mpp)) ** 2 > LARGE
     except Exception:  # the error is reported when the file is read
         return False
 

@@ -3,10 +3,11 @@
 import json
 import operator
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..errors import SlideError
+from ..prediction import results
 from . import export, ome_zarr
 
 
@@ -28,6 +29,8 @@ class Report:
     offset : tuple of int
         The x and y of the corner of the slide in its file, in pixels of the finest level, as
         `Slide.offset`. All positions in results are relative to this corner.
+    hashes : dict of str to str
+        SHA-256 of the outlines, by the ends of their names.
     """
 
     tiles: int
@@ -35,6 +38,7 @@ class Report:
     problems: dict
     seconds: float
     offset: tuple
+    hashes: dict = field(default_factory=dict)
 
 
 PARTS, PART = 32, 4096
@@ -43,7 +47,17 @@ PARTS, PART = 32, 4096
 REPAIRED = 4
 """Up to so many parts may differ: a damaged slide that was fetched again goes on where it was."""
 
-KINDS = {"tiles": int, "nuclei": int, "problems": dict, "seconds": float | int, "offset": tuple}
+OUTLINES = ".geojson", ".parquet"
+"""Results that people may change, by the ends of their names."""
+
+KINDS = {
+    "tiles": int,
+    "nuclei": int,
+    "problems": dict,
+    "seconds": float | int,
+    "offset": tuple,
+    "hashes": dict,
+}
 
 
 def read_report(path, settings):
@@ -72,7 +86,8 @@ def read_report(path, settings):
         content = json.loads(path.read_text(encoding="utf-8"))
         before = dict(content["settings"])
         content["offset"] = tuple(content["offset"])
-        report = Report(**{field.name: content[field.name] for field in fields(Report)})
+        names = {field.name for field in fields(Report)} & content.keys()
+        report = Report(**{name: content[name] for name in names})
         if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
@@ -144,3 +159,37 @@ def lost_result(stem, shape, report):
         "parquet": export.is_whole_parquet(paths["parquet"], report.nuclei),
     }
     return next((paths[kind] for kind in paths if not whole[kind]), None)
+
+
+def hashes(paths):
+    """Hash results by the ends of their names, for the report.
+
+    Parameters
+    ----------
+    paths : dict of str to Path
+
+    Returns
+    -------
+    dict of str to str or None
+    """
+    return {kind: results.digest(paths[kind]) for kind in OUTLINES}
+
+
+def changed_result(stem, report):
+    """Find outlines that were changed since they were written, as when they are corrected by hand.
+
+    Parameters
+    ----------
+    stem : Path
+        The results without their endings.
+    report : Report
+
+    Returns
+    -------
+    Path or None
+        A file that is empty or cut off is damaged, and does not count as changed.
+    """
+    paths = {kind: Path(f"{stem}{kind}") for kind in OUTLINES}
+    now = hashes(paths)
+    changed = (paths[kind] for kind in paths if now[kind] not in (None, report.hashes.get(kind)))
+    return next((path for path in changed if not results.is_cut(path)), None)

@@ -8,6 +8,9 @@ import numpy as np
 from ..prediction import artefacts
 from .tiles import TileGrid
 
+PALE = 0.1
+"""Optical density up to which a slide without colour shows glass: that of a grey of 231."""
+
 
 def find_tissue(image):
     """Separate tissue from glass by colour.
@@ -41,7 +44,9 @@ def _ink(density):
 
 
 def tissue_tiles(slide):
-    """List the tiles with tissue; say so if much of the slide is ink or black.
+    """List the tiles with tissue; say so if there are none, or if much of it is ink or black.
+
+    A slide without any colour says nothing about stain: there, all that is not white is tissue.
 
     Parameters
     ----------
@@ -57,7 +62,8 @@ def tissue_tiles(slide):
     ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
     if notice := artefacts.notice(slide.path, ink.mean()):
         print(notice, file=sys.stderr)
-    tissue = find_tissue(image) | ~readable
+    coloured = np.ptp(image, axis=-1).any()
+    tissue = (find_tissue(image) if coloured else _find_dark(image)) | ~readable
     grid = TileGrid(slide.shape)
     steps = slide.shape[0] / tissue.shape[0], slide.shape[1] / tissue.shape[1]
 
@@ -67,4 +73,12 @@ def tissue_tiles(slide):
         columns = slice(int(left / steps[1]), int((left + width) / steps[1]) + 1)
         return tissue[rows, columns].any()
 
-    return [tile for tile in grid if has_tissue(tile)]
+    found = [tile for tile in grid if has_tissue(tile)]
+    if not found:
+        print(f"No tissue was found on {slide.path}.", file=sys.stderr)
+    return found
+
+
+def _find_dark(image):
+    """What is not white in an overview without colour."""
+    return artefacts.smooth_density(image)[..., 0] > PALE

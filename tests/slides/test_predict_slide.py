@@ -127,7 +127,9 @@ class TestResults:
         anndata = pytest.importorskip("anndata", reason="an optional package: pip install anndata")
         words = ["predict", "red", slide, "--out", tmp_path / "all", "--measures", "all"]
         assert main([*map(str, words), "--anndata"]) == 0  # of a slide that is finished, at once
-        cells = anndata.read_h5ad(tmp_path / "all" / "slide.h5ad")
+        cells = anndata.read_h5ad(file := tmp_path / "all" / "slide.h5ad")
+        file.write_bytes(b"an analysis")
+        assert main([*map(str, words), "--anndata"]) == 0 and file.read_bytes() == b"an analysis"
         assert cells.obs_names.to_list() == [str(label) for label in table["label"].to_pylist()]
         places = np.stack([table["x_um"], table["y_um"]], axis=1)
         np.testing.assert_array_equal(cells.obsm["spatial"], places)
@@ -183,10 +185,20 @@ class TestResults:
         _, translation = dataset["coordinateTransformations"]
         np.testing.assert_allclose(translation["translation"], [0, 37.5, 50])
 
-    def test_a_slide_of_glass_has_no_nuclei(self, red, tmp_path):
+    def test_a_slide_without_colour_is_not_judged_by_colour(self, red, tmp_path):
+        """Grey that was saved as RGB: dark is tissue, and bright is nucleus."""
+        image = np.full((1100, 2300, 3), 243, np.uint8)
+        image[300:600, 300:600] = 100
+        image[400:420, 400:420] = 180
+        path = write_pyramid(tmp_path / "grey.tif", image)
+        report = predict_slide.predict("red", path, tmp_path / "out")
+        assert (report.tiles, report.nuclei) == (1, 1)
+
+    def test_a_slide_of_glass_has_no_nuclei(self, red, tmp_path, capsys):
         path = write_pyramid(tmp_path / "slide.tif", np.full((700, 900, 3), 243, np.uint8))
         report = predict_slide.predict("red", path, tmp_path / "out")
         assert (report.tiles, report.nuclei, report.problems) == (0, 0, {})
+        assert f"No tissue was found on {path}.\n" in capsys.readouterr().err
         assert json.loads((tmp_path / "out" / "slide.geojson").read_text())["features"] == []
         assert pq.read_table(tmp_path / "out" / "slide.parquet").num_rows == 0
 

@@ -229,3 +229,13 @@ def test_only_pyramids_and_very_large_tiffs_are_slides(tmp_path, image, monkeypa
     assert is_slide(write_pyramid(tmp_path / "a.tif", image)) and is_slide(tmp_path / "a.svs")
     monkeypatch.setattr("nuclei.slides.readers.LARGE", 600_000)
     assert is_slide(tmp_path / "plain.tif")
+
+
+def test_an_image_that_is_large_where_it_is_predicted_is_a_slide(tmp_path, image, monkeypatch):
+    """At 20x it has four times as many pixels at 0.25 um, which are predicted in tiles."""
+    monkeypatch.setattr("nuclei.slides.readers.LARGE", 2 * image.shape[0] * image.shape[1])
+    for suffix in (".png", ".jpg", ".tif"):
+        Image.fromarray(image).save(path := tmp_path / f"a{suffix}", dpi=(50_800, 50_800))
+        assert is_slide(path) and not is_slide(path, 0.25)
+        Image.fromarray(image).save(path)
+        assert is_slide(path, 0.5) and not is_slide(path) and not is_slide(path, 0.1)

@@ -108,6 +108,19 @@ class TestScheduler:
         predict_slide.predict(small, path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
+    def test_the_recipe_does_not_join_the_scheduler_of_another_run(self, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            done = subprocess.run(
+                [ROOT / "deploy" / "local.sh", "unet", tmp_path / "a.svs", tmp_path / "out"],
+                env={**os.environ, "PORT": port},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        said = f"The scheduler ended: if port {port} is taken, set PORT.\n"
+        assert (done.returncode, done.stderr) == (1, said)
+
     def test_an_address_where_nothing_answers_is_said(self, red, slide, tmp_path, monkeypatch):
         monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
         with pytest.raises(InputError, match="No Dask scheduler answers at tcp://127.0.0.1:9"):

@@ -5,18 +5,21 @@ import json
 import os
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import distributed
 import pyarrow.parquet as pq
 import pytest
 import tifffile
 import zarr
+from distributed.client import FutureCancelledError
 from sentences import is_one_sentence
 from slide_files import replaced
 from slide_results import assert_same, results
 
 from nuclei.atomic import locked
 from nuclei.errors import InputError, SlideError
+from nuclei.prediction import engines
 from nuclei.slides import dask_cluster, ome_zarr
 from nuclei.slides import predict as predict_slide
 
@@ -61,7 +64,6 @@ class TestTrouble:
             ("slide.geojson", "cut"),
             ("slide.parquet", "removed"),
             ("slide.parquet", "cut"),
-            ("slide.parquet", "exchanged"),
         ],
     )
     def test_a_finished_slide_whose_results_are_lost_is_predicted_again(
@@ -70,8 +72,6 @@ class TestTrouble:
         path = tmp_path / "undisturbed" / lost
         if how == "removed":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif how == "exchanged":
-            pq.write_table(pq.read_table(path).slice(1), path)
         else:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if how == "cut" else b"")
         capsys.readouterr()
@@ -83,6 +83,31 @@ class TestTrouble:
         assert_same(results(tmp_path / "undisturbed"), undisturbed)
         predict_slide.predict("red", slide, tmp_path / "undisturbed")
         assert red.calls == 4 and "again" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("lost", [None, "slide.zarr", "slide.tif"])
+    @pytest.mark.parametrize("kind", ["geojson", "parquet"])
+    def test_outlines_that_were_corrected_by_hand_are_kept(
+        self, undisturbed, red, slide, tmp_path, kind, lost
+    ):
+        """As QuPath writes them, alone and where more is lost or a part could not be read."""
+        out = tmp_path / "undisturbed"
+        path = out / f"slide.{kind}"
+        if kind == "geojson":
+            path.write_text(json.dumps(json.loads(path.read_text())["features"]))
+        else:
+            pq.write_table(pq.read_table(path).slice(1), path)
+        if lost == "slide.zarr":
+            shutil.rmtree(out / lost)
+        elif lost:
+            report = json.loads((out / "slide.json").read_text())
+            (out / "slide.json").write_text(json.dumps({**report, "problems": {"x 0": "damaged"}}))
+        corrected = path.read_bytes()
+        with pytest.raises(SlideError, match="was changed since it was written: move") as error:
+            predict_slide.predict("red", slide, out)
+        assert is_one_sentence(error, path)
+        assert path.read_bytes() == corrected and red.calls == 0
+        path.unlink()
+        assert predict_slide.predict("red", slide, out).nuclei == undisturbed["report"]["nuclei"]
 
     def test_an_interrupted_slide_whose_maps_are_lost_is_begun_again(
         self, undisturbed, red, slide, tmp_path, capsys
@@ -204,6 +229,22 @@ class TestTrouble:
         ):
             pass
 
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (
+                distributed.KilledWorker("find", None, 3),
+                "A worker crashed .*--memory-limit 0, then",
+            ),
+            (FutureCancelledError("find", "scheduler-connection-lost"), "The scheduler was lost: "),
+            (OSError("Stale file handle"), "A worker stopped .Stale file handle.: fix this"),
+        ],
+    )
+    def test_trouble_with_workers_is_one_sentence(self, error, said):
+        (future := Future()).set_exception(error)
+        with pytest.raises(InputError, match=said + ".* run the same command again to continue.$"):
+            dask_cluster._result(future)
+
     def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
         red.ends_at = 3
         with pytest.raises(InputError, match="disk is full"):
@@ -231,7 +272,7 @@ class TestTrouble:
     def test_two_runs_into_one_folder_exclude_each_other(self, red, slide, tmp_path):
         with (
             locked(tmp_path / "out" / "slide.lock", "a slide"),
-            pytest.raises(InputError, match="Another run is predicting slide.tif"),
+            pytest.raises(SlideError, match="Another run is predicting slide.tif"),
         ):
             predict_slide.predict("red", slide, tmp_path / "out")
 
@@ -243,7 +284,8 @@ class TestTrouble:
         shapes = [level.shape for level in results(tmp_path / "undisturbed")["labels"]]
         assert shapes == [(2600, 4600), (1300, 2300), (650, 1150), (325, 575)]
 
-    def test_results_of_another_engine_are_not_mixed(self, red, slide, tmp_path):
+    def test_results_of_another_engine_are_not_mixed(self, red, slide, tmp_path, monkeypatch):
+        monkeypatch.setattr(engines, "fingerprint", lambda model, engine: f"weights for {engine}")
         predict_slide.predict("red", slide, tmp_path / "out", engine="keras")
         report = json.loads((tmp_path / "out" / "slide.json").read_text())
         assert report["settings"]["engine"] == "keras"
