@@ -107,8 +107,8 @@ def _load(engine, folder):
             return OpenVINOEngine(engine, read_int8(folder))
         except FileNotFoundError:
             raise InputError(
-                f"{folder} has no int8 file: run `make quantize MODEL={folder.name}`, or use "
-                "--engine openvino."
+                f"{folder} has no int8 file: use --engine openvino or, for a model that was "
+                f"trained on MoNuSeg, run `make quantize MODEL={folder.name}`."
             ) from None
     with silence_native_stderr():
         from ... import modelzoo
