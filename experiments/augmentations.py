@@ -1,7 +1,7 @@
 """Which augmentation helps on tissue that was never seen?
 
     python experiments/augmentations.py [--unseen val kidney stomach] [--epochs 6]
-        [--ways default strong jpeg stains] [--precision auto]
+        [--ways default uncompressed strong stains] [--seed 0] [--precision auto]
 
 `val` trains on the 24 training images and scores the 6 of validation. An organ trains on the
 training and validation images of all other organs, and scores those of the organ. For each way to
@@ -9,9 +9,9 @@ augment, a UNet of width 16 is trained from random weights, with the same seed a
 
 - default: the augmentation of the notebooks
 - strong: `STRONGER`
-- jpeg: the same, and half of the patches are compressed with a JPEG quality of 30 to 100
-- stains: the same, and three quarters of the patches are from an image that was given the stains of
-  another training image, chosen at random
+- uncompressed: the same without JPEG
+- stains: uncompressed, and three quarters of the patches are from an image that was given the
+  stains of another training image, chosen at random
 
 Prints the mean scores of the whole unseen images, as they are and altered by `data.alterations`.
 After an interruption, the same command continues after the last epoch.
@@ -31,12 +31,8 @@ from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, 
 
 CONFIG = {"network": "unet", "arguments": {"width": 16}}
 BATCH_SIZE = 8
-WAYS = {
-    "default": {},
-    "strong": STRONGER,
-    "jpeg": STRONGER | {"jpeg": 30},
-    "stains": STRONGER,
-}
+UNCOMPRESSED = STRONGER | {"jpeg": None}
+WAYS = {"default": {}, "uncompressed": UNCOMPRESSED, "strong": STRONGER, "stains": UNCOMPRESSED}
 COPIES = 3
 TISSUE = 0.15
 """Least mean optical density of a pixel that counts as stained."""
@@ -103,6 +99,7 @@ def main():
     parser.add_argument("--unseen", nargs="+", default=["val", "kidney", "stomach"])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     for name in options.unseen:
@@ -113,8 +110,8 @@ def main():
             masks = [sample.mask for sample in seen]
             if way == "stains":
                 images, masks = restained(images), masks * (1 + COPIES)
-            folder = ROOT / "checkpoints" / "experiments" / f"without_{name}_{way}"
-            settings = WAYS[way], options.precision
+            folder = ROOT / "checkpoints" / "experiments" / f"without_{name}_{way}_{options.seed}"
+            settings = WAYS[way], options.precision, options.seed
             model = train(images, masks, options.epochs, folder, *settings, steps=steps)
             for change in (None, *ALTERATIONS):
                 samples = altered(unseen, change) if change else unseen

@@ -10,7 +10,14 @@ from . import patches
 from .alterations import compressed
 from .stains import STAINS, optical_density
 
-STRONGER = {"scale": 0.35, "stain": 0.4, "tint": 0.15, "brightness": 0.15, "blur": 1.5}
+STRONGER = {
+    "scale": 0.35,
+    "stain": 0.4,
+    "tint": 0.15,
+    "brightness": 0.15,
+    "blur": 1.5,
+    "jpeg": 30,
+}
 """Arguments of `augment` that change more, for the stains and scanners of other laboratories."""
 
 
