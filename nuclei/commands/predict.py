@@ -182,7 +182,8 @@ def _predict_images(options, images, batch):
     engine = engines.load(options.model, name) if todo else None
     nested = sys.stderr.isatty()  # nested bars need a terminal
     nuclei = 0
-    for path, (outputs, made_from) in tqdm(todo.items(), desc="Predicting", unit="image"):
+    bar = tqdm(todo.items(), desc="Predicting", unit="image", disable=not todo)
+    for path, (outputs, made_from) in bar:
         with batch.timed(path) as outcome:
             try:
                 mpp = options.mpp or read_mpp(path)
