@@ -141,7 +141,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
     with (
         explain_write_errors(job.work),
         export.writer(job, slide, drafts[".geojson"], drafts[".parquet"]) as write,
-        dask_cluster.connect(workers, scheduler) as client,
+        dask_cluster.connect(workers, scheduler, (job.slide, job.work)) as client,
     ):
         nuclei, problems = _work(client, job, todo, write)
     report = Report(
