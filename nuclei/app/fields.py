@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from ..atomic import expand
 from ..errors import InputError
+from ..images import name_of
 from ..slides.files import find
 from ..slides.readers import is_slide
 from ..slides.slide import Slide
@@ -246,7 +247,7 @@ class Fields:
             f"{axis}{round(length * self.slide.mpp)}um"
             for axis, length in (("x", left), ("y", top))
         )
-        name = f"{self.slide.path.stem}_{place}_{self.side.value}px"
+        name = f"{name_of(self.slide.path)}_{place}_{self.side.value}px"
         self._opened(name, partial(read_field, self.slide, left, top, self.side.value))
 
 

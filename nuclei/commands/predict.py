@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..atomic import expand, explain_write_errors
 from ..errors import InputError, SlideError
-from ..images import read_mpp
+from ..images import name_of, read_mpp
 from ..images.resolution import PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.engines import AUTO, ENGINES
@@ -83,8 +83,8 @@ def run(options):
     asked = [f"--{name}" for name in ("overlay", "probability") if getattr(options, name)]
     if slides and asked:
         print(
-            f"{' and '.join(asked)} ignored for slides: {options.out / slides[0].stem}.zarr holds "
-            "the probability and the nuclei of the slide.",
+            f"{' and '.join(asked)} ignored for slides: {options.out / name_of(slides[0])}.zarr "
+            "holds the probability and the nuclei of the slide.",
             file=sys.stderr,
         )
     batch = Batch(paths)
@@ -113,7 +113,7 @@ def _predict_slide(options, path, outcome):
     """Find the nuclei of a whole slide."""
     from ..slides import h5ad, predict
 
-    results = options.out / path.stem
+    results = options.out / name_of(path)
     kinds = ("zarr", "geojson", "parquet", "json", *["h5ad"] * options.anndata)
     outputs = [Path(f"{results}.{kind}") for kind in kinds]
     finished = Path(f"{results}.json")
@@ -170,7 +170,7 @@ def _predict_images(options, images, batch):
     kinds = {kind: getattr(options, kind) for kind in ("probability", "overlay", "instances")}
     todo = {}
     for path in images:
-        outputs = results.paths(options.out, path.stem, anndata=options.anndata, **kinds)
+        outputs = results.paths(options.out, name_of(path), anndata=options.anndata, **kinds)
         made_from = {**record, "image": results.digest(path)}
         if options.resume and results.are_written(outputs, made_from):
             batch.outcomes[path].end(SKIPPED, outputs)
@@ -182,7 +182,8 @@ def _predict_images(options, images, batch):
     engine = engines.load(options.model, name) if todo else None
     nested = sys.stderr.isatty()  # nested bars need a terminal
     nuclei = 0
-    for path, (outputs, made_from) in tqdm(todo.items(), desc="Predicting", unit="image"):
+    bar = tqdm(todo.items(), desc="Predicting", unit="image", disable=not todo)
+    for path, (outputs, made_from) in bar:
         with batch.timed(path) as outcome:
             try:
                 mpp = options.mpp or read_mpp(path)
@@ -207,7 +208,7 @@ def _predict_images(options, images, batch):
             results.write(
                 found,
                 options.out,
-                path.stem,
+                name_of(path),
                 choice=options.measures,
                 settings=_settings(options, path) if options.anndata else None,
                 record=made_from,
@@ -236,18 +237,20 @@ def _check_outputs(images, out, report):
     if report:
         if report.is_dir():
             raise InputError(f"{report} is a folder: choose a file in it for the report.")
-        if report.resolve() in inputs | {(out / f"{path.stem}.json").resolve() for path in images}:
+        if report.resolve() in inputs | {
+            (out / f"{name_of(path)}.json").resolve() for path in images
+        }:
             raise InputError(
                 f"{report} is an image or the report of a slide: choose another name for --json."
             )
     for path in images:
-        other = stems.setdefault(path.stem.lower(), path)  # some file systems ignore case
+        other = stems.setdefault(name_of(path).lower(), path)  # some file systems ignore case
         if other is not path:
             raise InputError(
-                f"{other} and {path} would both be written to {out / path.stem}_mask.png: "
+                f"{other} and {path} would both be written to {out / name_of(path)}_mask.png: "
                 "rename one, or predict them into two folders."
             )
-        for result in results.paths(out, path.stem, **every):
+        for result in results.paths(out, name_of(path), **every):
             if result.resolve() in inputs:
                 raise InputError(
                     f"{result} is one of the images and would be overwritten by a result of "

@@ -6,7 +6,7 @@ it, `masks` makes masks and labels, `classes` tells the two apart.
 """
 
 from .colour import LargeImage, over_white, read_rgb
-from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, walk, write_png
+from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, name_of, walk, write_png
 from .masks import read_grey, read_labels, read_mask
 from .resolution import read_mpp
 
@@ -15,6 +15,7 @@ __all__ = [
     "SLIDE_SUFFIXES",
     "LargeImage",
     "find_images",
+    "name_of",
     "over_white",
     "read_grey",
     "read_labels",

@@ -15,6 +15,21 @@ SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".sv
 """Suffixes that only whole slides have; a TIFF can be an image or a slide."""
 
 
+def name_of(path):
+    """How the names of the results of an image or slide begin.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        Its name without the suffix. The last number of a DICOM identifier is no suffix.
+    """
+    return path.name if path.suffix[1:].isdigit() else path.stem
+
+
 def find_images(paths):
     """Replace each folder by the images directly in it, sorted by name.
 

@@ -156,7 +156,9 @@ def find_glass(image, mpp):
     return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
 
 
-def nuclei_in_tissue(maps, covered, ink, mpp, threshold=0.5, min_score=confidence.MIN_SCORE):
+def nuclei_in_tissue(
+    maps, covered, ink, mpp, threshold=0.5, min_score=confidence.MIN_SCORE, cut=()
+):
     """Separate the nuclei of an image, without what cannot be one.
 
     Parameters
@@ -171,6 +173,9 @@ def nuclei_in_tissue(maps, covered, ink, mpp, threshold=0.5, min_score=confidenc
         A pixel belongs to a nucleus from this probability up.
     min_score : float
         Nuclei with a lower score are left out; 0 keeps all.
+    cut : sequence of index expressions
+        Rows and columns at which objects may go on outside the image. Those that touch them are too
+        large from half the size on: the other half may lie outside.
 
     Returns
     -------
@@ -182,7 +187,11 @@ def nuclei_in_tissue(maps, covered, ink, mpp, threshold=0.5, min_score=confidenc
     """
     maps[ink | find_glass(covered, mpp)] = 0
     labels, scores = instances.separate(maps, threshold, min_score=min_score)
-    large = np.bincount(labels.ravel()) > LARGEST / mpp**2
+    sizes = np.bincount(labels.ravel())
+    limits = np.full(len(sizes), LARGEST / mpp**2)
+    for side in cut:
+        limits[labels[side]] = LARGEST / mpp**2 / 2
+    large = sizes > limits
     large[0] = False  # the background
     if not large.any():
         return labels, scores, ink

@@ -27,7 +27,7 @@ PATIENCE = "10s"
 
 
 @contextmanager
-def connect(workers=1, scheduler=None):
+def connect(workers=1, scheduler=None, needed=()):
     """Start workers, or connect to those of a scheduler, and print the address of the dashboard.
 
     Parameters
@@ -38,6 +38,8 @@ def connect(workers=1, scheduler=None):
     scheduler : str, optional
         Address of a running Dask scheduler, such as tcp://10.0.0.1:8786. For tls:// the settings
         of Dask name the certificates.
+    needed : sequence of str
+        Files and folders that the workers of the scheduler must see.
 
     Yields
     ------
@@ -46,8 +48,8 @@ def connect(workers=1, scheduler=None):
     Raises
     ------
     InputError
-        If no scheduler answers at the address, it has no workers, or they lack this package; or if
-        a process of this machine cannot be started.
+        If no scheduler answers at the address, it has no workers, or they lack this package or
+        what is needed; or if a process of this machine cannot be started.
     """
     import dask
     import distributed
@@ -73,7 +75,7 @@ def connect(workers=1, scheduler=None):
             client = distributed.Client(owner)
         try:
             if scheduler:
-                _check_workers(client, scheduler)
+                _check_workers(client, scheduler, needed)
             print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
             yield client
         finally:
@@ -199,11 +201,12 @@ def dask_setup(worker):
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
-def _check_workers(client, scheduler):
-    """Fail early if a cluster has no workers, or if they cannot import this package."""
+def _check_workers(client, scheduler, needed):
+    """Fail early if a cluster has no workers, or they lack this package or what is needed."""
     try:
         client.wait_for_workers(1, timeout=60)
         client.run(_import_package)
+        missing = client.run(_missing, needed)
     except TimeoutError:
         raise InputError(
             f"The scheduler at {scheduler} had no workers for a minute: start some with "
@@ -214,6 +217,16 @@ def _check_workers(client, scheduler):
             f"The workers at {scheduler} cannot import this package ({reason(error)}): start them "
             "with this repository as the current folder or in PYTHONPATH."
         ) from None
+    for address, paths in missing.items():
+        if paths:
+            raise InputError(
+                f"The worker at {address} does not see {paths[0]}: use a file system that all "
+                "machines share."
+            )
+
+
+def _missing(paths):
+    return [path for path in paths if not os.path.exists(path)]
 
 
 def _import_package():

@@ -54,7 +54,7 @@ def find(job, tile):
     view = job.grid.view(tile)
     maps, image, ink = (_part(pixels, view, window) for pixels in (maps, image, ink))
     labels, scores, _ = artefacts.nuclei_in_tissue(
-        maps, image, ink, slide.mpp, job.threshold, job.min_score
+        maps, image, ink, slide.mpp, job.threshold, job.min_score, _cut(window, slide.shape)
     )
     _write_maps(job, core, _part(maps, window, core))
     nuclei = tile_nuclei.describe(labels, scores, image, slide.mpp, window, core, job.measures)
@@ -99,6 +99,18 @@ def _predict(job, image):
         return engine.forward(view[None])[0]
 
     return test_time_augmentation(predicted, image, job.augment)
+
+
+def _cut(window, shape):
+    """First or last row or column of a window, on each side where the slide goes on."""
+    top, left, height, width = window
+    sides = (
+        (np.s_[0], top > 0),
+        (np.s_[-1], top + height < shape[0]),
+        (np.s_[:, 0], left > 0),
+        (np.s_[:, -1], left + width < shape[1]),
+    )
+    return [side for side, goes_on in sides if goes_on]
 
 
 def _part(pixels, place, wanted):

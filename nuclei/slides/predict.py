@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import modelfiles
 from ..atomic import expand, explain_write_errors, locked, write_json
 from ..errors import SlideError
+from ..images import name_of
 from ..prediction import engines
 from ..prediction.confidence import MIN_SCORE
 from . import dask_cluster, export, ome_zarr
@@ -94,7 +95,7 @@ def predict(
         If the model cannot be read, a result cannot be written, or other workers fail.
     """
     named, out = expand(slide), expand(out).resolve()
-    slide, stem = named.resolve(), out / named.stem  # a link gives its own name to the results
+    slide, stem = named.resolve(), out / name_of(named)  # a link gives its own name to the results
     opened = Slide(slide, mpp)
     engine = engines.choose(model, engine)
     chosen = {
@@ -140,7 +141,7 @@ def _run(job, slide, settings, stem, workers, scheduler):
     with (
         explain_write_errors(job.work),
         export.writer(job, slide, drafts[".geojson"], drafts[".parquet"]) as write,
-        dask_cluster.connect(workers, scheduler) as client,
+        dask_cluster.connect(workers, scheduler, (job.slide, job.work)) as client,
     ):
         nuclei, problems = _work(client, job, todo, write)
     report = Report(

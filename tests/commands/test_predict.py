@@ -73,6 +73,7 @@ def test_the_closing_line_counts_the_nuclei_of_the_images_that_were_written(here
     save(here / "a.png", pixels)
     options = "--instances", "--resume"
     assert predict(capsys, "a.png", *options)[1] == "1 of 1 masks written to out, with 1 nucleus.\n"
+    assert "Predicting" not in predict(capsys, "a.png", *options)[2]  # nothing is to do
     save(here / "b.png", np.tile(pixels, (20, 60, 1)))
     output = predict(capsys, "a.png", "b.png", *options)[1]
     assert output.startswith("1 of 2 masks written to out, with 1,200 nuclei; 1 were there.\n")

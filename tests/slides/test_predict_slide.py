@@ -185,6 +185,15 @@ class TestResults:
         _, translation = dataset["coordinateTransformations"]
         np.testing.assert_allclose(translation["translation"], [0, 37.5, 50])
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_a_part_of_what_is_too_large_is_no_nucleus(self, red, tmp_path, turned):
+        """The first tile sees 410 um2 of 1000, from which the second one is cut."""
+        image = np.full((1100, 2300, 3), (100, 90, 160), np.uint8)
+        image[300:340, 924:1324] = image[500:520, 1010:1030] = (200, 90, 160)
+        image = image.swapaxes(0, 1) if turned else image
+        path = write_pyramid(tmp_path / "slide.tif", image)
+        assert predict_slide.predict("red", path, tmp_path / "out").nuclei == 1
+
     def test_a_slide_without_colour_is_not_judged_by_colour(self, red, tmp_path):
         """Grey that was saved as RGB: dark is tissue, and bright is nucleus."""
         image = np.full((1100, 2300, 3), 243, np.uint8)

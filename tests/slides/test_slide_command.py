@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import zarr
-from slide_files import aperio, dicom_slide, painted
+from slide_files import aperio, dicom, dicom_slide, painted
 
 from nuclei.__main__ import main
 from nuclei.slides.pyramid import write_pyramid
@@ -18,6 +18,15 @@ class TestCommand:
         assert [path.name for path in (tmp_path / "out").glob("*.json")] == ["c_level.json"]
         (maps,) = zarr.open_array(tmp_path / "out" / "c_level.zarr" / "0", mode="r")[:]
         np.testing.assert_array_equal(maps, image[..., 0])
+
+    def test_dicom_identifiers_keep_their_last_number(self, red, tmp_path):
+        glass, files = np.full((600, 700, 3), 243, np.uint8), []
+        for number in (1, 2):
+            files.append(str(tmp_path / f"1.2.840.{number}"))
+            dicom(tmp_path / f"1.2.840.{number}", glass, slide=f"1.2.3.{number}")
+        assert main(["predict", "red", *files, "--out", str(tmp_path / "out")]) == 0
+        written = sorted(path.name for path in (tmp_path / "out").glob("*.json"))
+        assert written == ["1.2.840.1.json", "1.2.840.2.json"]
 
     def test_results_of_links_have_the_names_of_the_links(self, red, tmp_path, capsys):
         """Workflow systems stage files as links, often to targets of one name."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import distributed
 import pytest
 from slide_files import tissue
 from slide_results import assert_same, results
@@ -82,6 +83,17 @@ class TestProcesses:
 
 @pytest.mark.tensorflow
 class TestScheduler:
+    def test_a_worker_that_lacks_a_file_is_said(self, red, slide, tmp_path, monkeypatch):
+        """Here one that sees nothing."""
+        monkeypatch.setattr(dask_cluster, "_missing", list)
+        with (
+            distributed.LocalCluster(
+                1, processes=False, dashboard_address="127.0.0.1:0", worker_dashboard_address=None
+            ) as cluster,
+            pytest.raises(InputError, match=f"^The worker at inproc.* does not see {slide}: use "),
+        ):
+            predict_slide.predict("red", slide, tmp_path, scheduler=cluster.scheduler_address)
+
     def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
         """Over TLS, which has all parts of a plain connection, and certificates."""
         if not shutil.which("openssl"):
