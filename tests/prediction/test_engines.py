@@ -187,7 +187,7 @@ def test_what_cannot_be_loaded_is_said(folder, with_int8, monkeypatch):
     with pytest.raises(InputError, match="not installed: run `pip install openvino`"):
         engines.load(with_int8, "openvino-int8")
     (with_int8 / "small.int8.zip").unlink()
-    with pytest.raises(InputError, match="has no int8 file: use --engine openvino or, .* MODEL=small`"):
+    with pytest.raises(InputError, match="no int8 file: use --engine openvino or, .* MODEL=small`"):
         engines.load(folder, "openvino-int8")
 
 
