@@ -29,12 +29,10 @@ def main():
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     samples = {split: monuseg.load(split) for split in ("train", "val", "test")}
-    images = [sample.image for sample in samples["train"]]
-    masks = [sample.mask for sample in samples["train"]]
     results = {"val": [], "test": []}
     for seed in options.seeds:
         folder = ROOT / "checkpoints" / "experiments" / f"unet_seed{seed}_epochs{options.epochs}"
-        model = train(images, masks, options.epochs, folder, STRONGER, options.precision, seed)
+        model = train(samples["train"], options.epochs, folder, STRONGER, options.precision, seed)
         for split, rows in results.items():
             mean = evaluation.evaluate(model, samples[split], whole_only=True)["mean"]
             rows.append([mean[score]["mean"] for score in SCORES])

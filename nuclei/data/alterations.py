@@ -3,15 +3,13 @@
 from dataclasses import replace
 
 import cv2
-import numpy as np
 
-from .stains import optical_density
+from .stains import optical_density, transmitted
 
 
 def _stain(strength):
     def change(image):
-        transmitted = np.exp(-strength * optical_density(image))
-        return cv2.convertScaleAbs(transmitted, alpha=256, beta=-1)
+        return transmitted(strength * optical_density(image))
 
     return change
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import patches
 from .alterations import compressed
-from .stains import STAINS, optical_density
+from .stains import STAINS, optical_density, restain, style, transmitted
 
 STRONGER = {
     "scale": 0.35,
@@ -17,8 +17,10 @@ STRONGER = {
     "brightness": 0.15,
     "blur": 1.5,
     "jpeg": 30,
+    "swap": 0.75,
 }
-"""Arguments of `augment` that change more, for the stains and scanners of other laboratories."""
+"""Arguments of `AugmentedBatches` that change more, for the stains and scanners of other
+laboratories."""
 
 
 class AugmentedBatches(keras.utils.PyDataset):
@@ -43,6 +45,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         Side of a patch and step from one to the next, in pixels; see `patches.cut`.
     workers : int
         Threads that augment while the network trains.
+    swap : float
+        Share of the patches that get the stains of another image, drawn at random, before all else.
     **augmentation
         Passed on to `augment`. By default patches are shifted by up to half a stride.
     """
@@ -56,12 +60,15 @@ class AugmentedBatches(keras.utils.PyDataset):
         size=patches.SIZE,
         stride=patches.STRIDE,
         workers=2,
+        swap=0.0,
         **augmentation,
     ):
         super().__init__(workers=workers, max_queue_size=8)
         self.images, self.masks = images, masks
         self.batch_size, self.seed, self.first, self.size = batch_size, seed, 0, size
         self.augmentation = {"shift": stride / 2, **augmentation}
+        self.swap = swap
+        self.styles = [style(image) for image in images] if swap else []
         self.windows = [
             (number, corner)
             for number, image in enumerate(images)
@@ -107,13 +114,28 @@ class AugmentedBatches(keras.utils.PyDataset):
         step = self.first + index
         rng = np.random.default_rng([self.seed, step])
         variants = [
-            augment(self.images[i], self.masks[i], rng, corner, self.size, **self.augmentation)
+            augment(
+                self.images[i],
+                self.masks[i],
+                rng,
+                corner,
+                self.size,
+                styles=self._swapped(i, rng),
+                **self.augmentation,
+            )
             for i, corner in self._members(step)
         ]
         images, masks = (
             np.stack(column).astype(np.float32) for column in zip(*variants, strict=True)
         )
         return images, masks.reshape(*masks.shape[:3], -1)
+
+    def _swapped(self, number, rng):
+        """The style of an image and the one that its patch gets, if it gets another."""
+        if not self.swap or rng.random() >= self.swap:
+            return None
+        both = self.styles[number], self.styles[rng.integers(len(self.styles))]
+        return None if None in both else both
 
     def _members(self, step):
         """Image and corner of each patch in a batch.
@@ -143,6 +165,7 @@ def augment(
     brightness=0.1,
     blur=1.0,
     jpeg=None,
+    styles=None,
 ):
     """Draw one random variant of a patch of an image and its mask.
 
@@ -177,6 +200,8 @@ def augment(
     jpeg : int, optional
         Lowest JPEG quality, of 1 to 100; half of the variants are not compressed. None compresses
         none.
+    styles : tuple of two stains.Style, optional
+        That of the image, and that of another, whose stains the variant gets first.
 
     Returns
     -------
@@ -185,6 +210,8 @@ def augment(
         Transformed like the image; same dtype as `mask`.
     """
     image, mask = move(image, mask, rng, corner, size, shift, turn, scale)
+    if styles:
+        image = restain(image, *styles)
     image = perturb_stain(image, rng, stain, tint, brightness)
     if blur and rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.1, blur))
@@ -263,7 +290,4 @@ def perturb_stain(image, rng, stain=0.25, tint=0.1, brightness=0.1):
     # One 3 x 3 matrix splits, scales and mixes the stains: new density = density @ change.
     change = np.linalg.inv(STAINS) @ np.diag(strength) @ STAINS
     affine = np.column_stack([change.T, offset]).astype(np.float32)
-    density = cv2.transform(optical_density(image), affine)
-    transmitted = cv2.exp(-density)
-    # The conversion rounds and clips to 0..255; a negative density becomes white.
-    return cv2.convertScaleAbs(np.minimum(transmitted, 1), alpha=256, beta=-1)
+    return transmitted(cv2.transform(optical_density(image), affine))

@@ -1,5 +1,8 @@
 """Haematoxylin and eosin as optical densities, where stains add up (Beer-Lambert law)."""
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
 STAINS = np.array(
@@ -25,3 +28,81 @@ def optical_density(image):
     ndarray of float32, same shape
     """
     return _DENSITY[image]
+
+
+STAINED = 0.15
+"""Least mean optical density of a pixel that counts as stained."""
+
+
+class Style(NamedTuple):
+    """How an image is stained: the amounts of haematoxylin, eosin and residual in stained pixels.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray of float32, shape (3,)
+        In units of optical density.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def style(image):
+    """Measure how an image is stained.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+
+    Returns
+    -------
+    Style or None
+        None if less than a hundredth of the image is stained.
+    """
+    density = optical_density(image)
+    stained = density[density.mean(axis=2) > STAINED]
+    if len(stained) < 0.01 * density[..., 0].size:
+        return None
+    amounts = stained @ np.linalg.inv(STAINS)
+    return Style(amounts.mean(axis=0), np.maximum(amounts.std(axis=0), 0.01))
+
+
+def restain(image, own, other):
+    """Give an image, or a part of it, the stains of another one.
+
+    The mean and the deviation of each stain become those of the other, as colours do in Reinhard et
+    al., IEEE Computer Graphics and Applications 21(5), 2001.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    own, other : Style
+        That of the image, and that which it gets.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+    """
+    factor = other.deviation / own.deviation
+    change = np.linalg.inv(STAINS) @ np.diag(factor) @ STAINS
+    offset = (other.mean - factor * own.mean) @ STAINS
+    return transmitted(cv2.transform(optical_density(image), np.column_stack([change.T, offset])))
+
+
+def transmitted(density):
+    """Convert optical density to 8-bit light: the inverse of `optical_density`.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (H, W, 3)
+        What is below 0 becomes white.
+
+    Returns
+    -------
+    ndarray of uint8, same shape
+    """
+    light = cv2.exp(-density.astype(np.float32, copy=False))
+    # The conversion rounds and clips to 0..255.
+    return cv2.convertScaleAbs(np.minimum(light, 1), alpha=256, beta=-1)
