@@ -227,6 +227,36 @@ def test_results_of_other_settings_do_not_stay_beside_new_ones(red, tmp_path, na
     assert main([*bare, "--threshold", "0.4"]) == 1 and file.read_bytes() == b"by hand"
 
 
+@pytest.mark.parametrize("first", [(), ("--threshold", "0.3"), ("--overlay",)])
+@pytest.mark.parametrize("renamed", [1, 2, 3])
+def test_a_run_killed_between_two_names_is_completed_by_the_same_command(
+    red, tmp_path, monkeypatch, first, renamed
+):
+    """The results of an earlier run, or none, and some of the new ones."""
+    if first:
+        run(*first)
+    names, rename = [], os.replace
+
+    def killed(source, target):
+        if Path(target).name.startswith("a1"):
+            if len(names) == renamed:
+                raise KeyboardInterrupt
+            names.append(Path(target).name)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        assert main(["predict", "unet", "in", "--out", "out", "--instances"]) == 130
+    assert len(names) == renamed
+    # With the same settings the new files are those that were there.
+    state = "skipped" if first == ("--overlay",) else "done"
+    assert run("--resume")[1]["a1.png"]["state"] == state
+    assert run("--resume")[1]["a1.png"]["state"] == "skipped"
+    there = sorted(path.name for path in (tmp_path / "out").glob("a1*"))
+    stays = ["a1_overlay.png"] * (first == ("--overlay",))
+    assert there == sorted([*stays, "a1.csv", "a1.geojson", "a1_labels.tif", "a1_mask.png"])
+
+
 def test_slides_of_other_settings_are_refused_and_the_others_go_on(red, tmp_path):
     write_pyramid(tmp_path / "in" / "s.tif", np.full((700, 700, 3), 243, np.uint8))
     assert run()[1]["s.tif"]["state"] == "done"

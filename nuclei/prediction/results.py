@@ -4,6 +4,7 @@ import hashlib
 import json
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -18,6 +19,23 @@ RECORD = "nuclei"
 
 ENDS = {".geojson": (b"}", b"]"), ".parquet": b"PAR1", ".png": b"IEND\xaeB`\x82"}
 """How files end by their suffix, whichever program has written them."""
+
+
+class Record(NamedTuple):
+    """What a mask says of itself and of the other files of its image.
+
+    Attributes
+    ----------
+    made_from : dict or None
+        What the nuclei were found in and how; None if there is no record.
+    files, earlier : dict of str to str
+        The hash of each file by its name, as the run of the mask wrote it, and as a run before did:
+        a run that is killed while it renames its files leaves some of those.
+    """
+
+    made_from: dict | None = None
+    files: dict = {}
+    earlier: dict = {}
 
 
 def paths(out, stem, *, probability=False, overlay=False, instances=False, anndata=False):
@@ -50,15 +68,16 @@ def in_the_way(image, files):
         damaged, and does not count as changed.
     """
     cure = "move it away, or choose another folder for --out."
-    _, known = _read_record(files[-1]) or (None, {})
+    _, known, earlier = _read_record(files[-1])
     now = _hashes(files)
     for path in files:
-        if path.name not in known and path.exists():
+        if path.name not in known | earlier and path.exists():
             return (
                 f"A result of {image} would replace {path}, which no earlier run is known to have "
                 f"written: {cure}"
             )
-        if now[path.name] not in (None, known.get(path.name)) and not is_cut(path):
+        ours = None, known.get(path.name), earlier.get(path.name)
+        if now[path.name] not in ours and not is_cut(path):
             return f"{path} was changed since it was written: {cure}"
     return None
 
@@ -72,20 +91,24 @@ def is_cut(path):
 
 
 def _read_record(mask):
-    """Read the record in a mask, and the hash of each file; None if it has none."""
+    """Read the record in a mask; an empty one if there is none."""
     try:
         with Image.open(mask) as image:
-            record = json.loads(image.info[RECORD])
-        return record, dict(record.pop("files"))
+            made_from = json.loads(image.info[RECORD])
+        return Record(
+            files=dict(made_from.pop("files")),
+            earlier=dict(made_from.pop("earlier")),
+            made_from=made_from,
+        )
     except Exception:  # whatever is wrong with it, it is none of these masks
-        return None
+        return Record()
 
 
 def are_written(files, record):
     """Return whether files are as `write` wrote them, from the same image in the same way.
 
-    The record of it lies in the mask, which is renamed into place last. It has a hash of each file,
-    because a run with other settings may have been killed after it replaced some of them.
+    The record of it lies in the mask. It has a hash of each file, because a run may have been
+    killed before it renamed all of them.
 
     Parameters
     ----------
@@ -99,11 +122,11 @@ def are_written(files, record):
     bool
         False also if a file is missing or damaged.
     """
-    before, known = _read_record(files[-1]) or (None, {})
-    if before != _as_read(record):
+    written = _read_record(files[-1])
+    if written.made_from != _as_read(record):
         return False
     now = _hashes(files)
-    return None not in now.values() and now.items() <= known.items()
+    return None not in now.values() and now.items() <= written.files.items()
 
 
 def _hashes(files):
@@ -180,11 +203,8 @@ def write(
     """
     *every, mask = paths(out, stem, probability=True, overlay=True, instances=True, anndata=True)
     stem, drafts = expand(out) / stem, {}
-    before, known = _read_record(mask) or (None, {})
+    before, known, earlier = _read_record(mask)
     with ExitStack() as stack:
-        # All files are renamed at the end, the first of them last: a mask says that the others of
-        # its image are there.
-        finished = stack.enter_context(atomic_write(mask))
 
         def draft(ending):
             path = Path(f"{stem}{ending}")
@@ -202,16 +222,23 @@ def write(
             save_png(draft("_overlay.png"), outline(found.image, nuclei))
         pixels = found.mask.astype(np.uint8) * 255
         files = {name: digest(path) for name, path in drafts.items()}
-        others = [path for path in every if path.name in known and path.name not in files]
-        unchanged = [path for path in others if digest(path) == known[path.name]]
+        there = {path.name: digest(path) for path in every if path.exists()}
+        ours = {
+            name: known_as
+            for name, known_as in there.items()
+            if known_as in (known.get(name), earlier.get(name))
+        }
         if before == _as_read(record):  # then they are as true as the new ones
-            files |= {path.name: known[path.name] for path in unchanged}
-            unchanged = []
+            files = {name: ours[name] for name in ours if ours[name] == known.get(name)} | files
+        stale = [mask.with_name(name) for name in ours if name not in files]
         files[mask.name] = _digest_pixels(pixels)
-        text = json.dumps({**(record or {}), "files": files})
+        text = json.dumps({**(record or {}), "files": files, "earlier": ours})
+        # All files are renamed at the end, in reverse order. The mask is the first, because its
+        # record says whose the others are, if this run is killed between two of them.
+        finished = stack.enter_context(atomic_write(mask))
         with explain_write_errors(mask):
             save_png(finished, pixels, {RECORD: text})
-    for path in unchanged:
+    for path in stale:
         path.unlink(missing_ok=True)
 
 
