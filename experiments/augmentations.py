@@ -1,16 +1,16 @@
 """Which augmentation helps on tissue that was never seen?
 
     python experiments/augmentations.py [--unseen val kidney stomach] [--epochs 6]
-        [--ways default uncompressed own strong] [--seed 0] [--precision auto]
+        [--ways default uncompressed strong swapped] [--seed 0] [--precision auto]
 
 `val` trains on the 24 training images and scores the 6 of validation. An organ trains on the
 training and validation images of all other organs, and scores those of the organ. For each way to
 augment, a UNet of width 16 is trained from random weights, with the same seed and number of steps:
 
 - default: the augmentation of the notebooks
+- uncompressed: `STRONGER` without JPEG
 - strong: `STRONGER`
-- own: the same, but no patch gets the stains of another image
-- uncompressed: own, without JPEG
+- swapped: the same, and three quarters of the patches get the stains of another training image
 
 Prints the mean scores of the whole unseen images, as they are and altered by `data.alterations`.
 After an interruption, the same command continues after the last epoch.
@@ -26,12 +26,11 @@ from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, 
 
 CONFIG = {"network": "unet", "arguments": {"width": 16}}
 BATCH_SIZE = 8
-OWN = STRONGER | {"swap": 0}
 WAYS = {
     "default": {},
-    "uncompressed": OWN | {"jpeg": None},
-    "own": OWN,
+    "uncompressed": STRONGER | {"jpeg": None},
     "strong": STRONGER,
+    "swapped": STRONGER | {"swap": 0.75},
 }
 
 

@@ -17,7 +17,6 @@ STRONGER = {
     "brightness": 0.15,
     "blur": 1.5,
     "jpeg": 30,
-    "swap": 0.75,
 }
 """Arguments of `AugmentedBatches` that change more, for the stains and scanners of other
 laboratories."""
