@@ -22,6 +22,7 @@ from nuclei import ROOT, evaluation, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.data.augmentation import STRONGER, AugmentedBatches
+from nuclei.scores import KEY_SCORES
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
 CONFIG = {"network": "unet", "arguments": {"width": 16}}
@@ -76,9 +77,7 @@ def main():
             for change in (None, *ALTERATIONS):
                 samples = altered(unseen, change) if change else unseen
                 mean = evaluation.evaluate(model, samples, whole_only=True)["mean"]
-                scores = ", ".join(
-                    f"{key} {mean[key]['mean']:.4f}" for key in ("dice", "aji", "pq")
-                )
+                scores = ", ".join(f"{key} {mean[key]['mean']:.4f}" for key in KEY_SCORES)
                 print(f"{name}, {way}, {change or 'as they are'}: {scores}", flush=True)
 
 

@@ -17,8 +17,7 @@ from augmentations import train
 from nuclei import ROOT, evaluation
 from nuclei.data import monuseg
 from nuclei.data.augmentation import STRONGER
-
-SCORES = "dice", "aji", "pq"
+from nuclei.scores import KEY_SCORES
 
 
 def main():
@@ -35,7 +34,7 @@ def main():
         model = train(samples["train"], options.epochs, folder, STRONGER, options.precision, seed)
         for split, rows in results.items():
             mean = evaluation.evaluate(model, samples[split], whole_only=True)["mean"]
-            rows.append([mean[score]["mean"] for score in SCORES])
+            rows.append([mean[score]["mean"] for score in KEY_SCORES])
             print(f"seed {seed}, {split}: {_text(rows[-1])}", flush=True)
     for split, rows in results.items():
         print(f"mean, {split}: {_text(np.mean(rows, axis=0))}")
@@ -45,7 +44,7 @@ def main():
 
 def _text(scores):
     """Return the scores as text: `dice 0.811, aji 0.640, pq 0.600`."""
-    return ", ".join(f"{name} {score:.4f}" for name, score in zip(SCORES, scores, strict=True))
+    return ", ".join(f"{name} {score:.4f}" for name, score in zip(KEY_SCORES, scores, strict=True))
 
 
 if __name__ == "__main__":

@@ -222,11 +222,10 @@ def write(
             save_png(draft("_overlay.png"), outline(found.image, nuclei))
         pixels = found.mask.astype(np.uint8) * 255
         files = {name: digest(path) for name, path in drafts.items()}
-        there = {path.name: digest(path) for path in every if path.exists()}
         ours = {
-            name: known_as
-            for name, known_as in there.items()
-            if known_as in (known.get(name), earlier.get(name))
+            path.name: now
+            for path in every
+            if (now := digest(path)) and now in (known.get(path.name), earlier.get(path.name))
         }
         if before == _as_read(record):  # then they are as true as the new ones
             files = {name: ours[name] for name in ours if ours[name] == known.get(name)} | files
