@@ -257,8 +257,9 @@ class TestCommand:
         self.run(capsys, "a.png", "--mpp", "0.5")
         given = self.areas(here)
         Image.fromarray(tissue[1]).save("a.png", dpi=(50_800, 50_800))
-        code, output, _ = self.run(capsys, "a.png")
+        code, output, errors = self.run(capsys, "a.png")
         assert code == 0 and output.startswith("a.png has 0.5 um per pixel, as its file says.\n")
+        assert "--mpp" not in errors
         np.testing.assert_allclose(self.areas(here), given, rtol=1e-3)
         output = self.run(capsys, "a.png", "--mpp", "0.25")[1]
         assert output == self.closing(here)
@@ -268,9 +269,10 @@ class TestCommand:
         self.run(capsys, "a.png")
         unknown = self.areas(here)
         Image.fromarray(tissue[1]).save("a.png", dpi=(72, 72))
-        code, output, _ = self.run(capsys, "a.png")
+        code, output, errors = self.run(capsys, "a.png")
         assert (code, output) == (0, self.closing(here))
         np.testing.assert_array_equal(self.areas(here), unknown)
+        assert "per pixel: 1, taken to have 0.25" in errors and "--mpp" in errors
 
     @pytest.mark.parametrize("mpp", ["0", "250", "-1", "nan", "many"])
     def test_what_cannot_be_is_refused_in_one_sentence(self, here, capsys, mpp):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ..atomic import expand, explain_write_errors
 from ..errors import InputError, SlideError
 from ..images import name_of, read_mpp
-from ..images.resolution import PLAUSIBLE, is_plausible
+from ..images.resolution import MPP, PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.engines import AUTO, ENGINES
 from .batch import DONE, INCOMPLETE, REFUSED, SKIPPED, Batch
@@ -181,7 +181,7 @@ def _predict_images(options, images, batch):
             todo[path] = outputs, made_from
     engine = engines.load(options.model, name) if todo else None
     nested = sys.stderr.isatty()  # nested bars need a terminal
-    nuclei = 0
+    nuclei = unstated = 0
     bar = tqdm(todo.items(), desc="Predicting", unit="image", disable=not todo)
     for path, (outputs, made_from) in bar:
         with batch.timed(path) as outcome:
@@ -216,10 +216,17 @@ def _predict_images(options, images, batch):
             )
             outcome.end(DONE, outputs)
             nuclei += len(found.scores)
+            unstated += mpp is None
     done, there = batch.count(DONE, images), batch.count(SKIPPED, images)
     more = f", with {nuclei:,} {'nucleus' if nuclei == 1 else 'nuclei'}" * options.instances
     more += f"; {there} were there" if there else ""
     print(f"{done} of {len(images)} masks written to {options.out}{more}.")
+    if unstated:
+        print(
+            f"Files that do not say their micrometres per pixel: {unstated}, taken to have {MPP} "
+            "(40x). If they have others, give them with --mpp.",
+            file=sys.stderr,
+        )
 
 
 def _settings(options, path):

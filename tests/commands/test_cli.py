@@ -66,7 +66,7 @@ def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels):
     config = {"network": "unet", "arguments": {"width": 2, "depth": 2}}
     modelzoo.save(here / "tiny", modelzoo.build(config), config, [{"epoch": 1}], {})
     save(here / "a.png", pixels)
-    done = python("-m", "nuclei", "predict", "tiny", "a.png", "--out", "out")
+    done = python("-m", "nuclei", "predict", "tiny", "a.png", "--out", "out", "--mpp", "0.25")
     assert done.returncode == 0 and done.stdout == "1 of 1 masks written to out.\n"
     first, *others = done.stderr.splitlines()
     assert first.startswith("Converting tiny for OpenVINO, once: ")

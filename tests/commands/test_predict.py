@@ -160,8 +160,8 @@ def bad(here, pixels):
 def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, capsys, name):
     save(here / "first.png", pixels)
     save(here / "last.png", pixels)
-    path = f"bad{os.sep}{name}"
-    code, output, errors = predict(capsys, "first.png", path, "last.png", "--overlay")
+    path, options = f"bad{os.sep}{name}", ("--overlay", "--mpp", "0.25")
+    code, output, errors = predict(capsys, "first.png", path, "last.png", *options)
     said = output.splitlines()
     assert code == 1 and said[0] == "2 of 3 masks written to out." and len(said) == 3
     assert re.fullmatch(r"3 files in [0-9.]+ s: 2 done, 1 refused\.", said[1])
