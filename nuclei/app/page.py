@@ -70,7 +70,7 @@ class Page:
         self.sources = {name: partial(example, name) for name in EXAMPLES}
         self.controls = Controls(model, threshold, min_score)
         problem, progress = partial(self.controls.say, kind="problem"), self.controls.progress
-        self.upload = Upload(self._received, problem, progress)
+        self.upload = Upload(self._received, self._refused, progress)
         self.fields = Fields(folder_of(slides), self.add, problem, progress)
         self.view = View(self._clicked)
         self.charts = Charts(self._draw)
@@ -95,7 +95,18 @@ class Page:
 
     def _received(self, name, content, number, count):
         """Keep an upload in memory, and show it."""
+        self._begin(number)
         self.add(name, partial(read, name, content), f" ({number} of {count})" * (count > 1))
+
+    def _refused(self, error, number):
+        self._begin(number)
+        self._fail(error)
+        self.controls.kept.append(str(error))
+
+    def _begin(self, number):
+        """Forget what went wrong with the files before the first of those that are given now."""
+        if number == 1:
+            self.controls.kept = []
 
     def add(self, name, source, more=""):
         """Offer an image and show it, if it can be read.
@@ -106,14 +117,18 @@ class Page:
         source : callable
             Gives RGB, uint8 of shape (H, W, 3), and micrometres per pixel, or raises InputError.
         more : str
-            To say after the name while it is opened.
+            To say after the name while it is opened, if it is one of several.
         """
+        if not more:
+            self.controls.kept = []
         self.controls.say(f"{name}{more}: reading ...")
         self.controls.progress(0)
         try:
             image, mpp = source()
         except InputError as error:
             self._fail(error)
+            if more:  # the next one must not hide it
+                self.controls.kept.append(str(error))
             if self.sources.get(name) is source and name != self.shown.name:
                 del self.sources[name]
             self._list(self.shown.name)
@@ -198,6 +213,7 @@ class Page:
     def refine(self):
         """Separate the nuclei again, where the sliders stand now."""
         if self.work:
+            self.controls.kept = []
             self.work = self.work.at(self.controls.threshold.value, self.controls.min_score.value)
             self._changed()
 

@@ -45,6 +45,7 @@ export default { render };
 """
 
 STYLE = """
+.nuclei-upload { margin: 2px }
 .nuclei-upload label { display: block; color: #111 }
 .nuclei-upload input {
   display: block; width: 100%; box-sizing: border-box; padding: 1.5em .8em; margin: .3em 0;
@@ -62,7 +63,7 @@ class Upload(anywidget.AnyWidget):
         Called with the name of a file, its content as bytes, its number among those that were given
         together, and how many they are.
     refused : callable
-        Called with an InputError for a file that is too large.
+        Called with an InputError for a file that is too large, and its number.
     progress : callable
         Called with the part of a file that has arrived, 0 to 1.
     """
@@ -95,7 +96,8 @@ class Upload(anywidget.AnyWidget):
                 InputError(
                     f"{facts['name']} has {size / 1e6:.0f} MB and this page takes up to "
                     f"{LARGEST / 1e6:.0f} MB: cut it, or use `python -m nuclei predict`."
-                )
+                ),
+                facts["number"],
             )
         elif arrived < size:
             self._progress(arrived / size)
