@@ -45,8 +45,8 @@ class Controls:
     Attributes
     ----------
     kept : list of str
-        What went wrong with files that were given together with the one that is shown: it is said
-        again with each sentence.
+        What went wrong with some of several files, while the others are opened: it is said again
+        with each sentence.
     """
 
     def __init__(self, model, threshold, min_score):

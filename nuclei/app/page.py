@@ -95,17 +95,17 @@ class Page:
 
     def _received(self, name, content, number, count):
         """Keep an upload in memory, and show it."""
-        self._begin(number)
         self.add(name, partial(read, name, content), f" ({number} of {count})" * (count > 1))
+        self._taken(number, count)
 
-    def _refused(self, error, number):
-        self._begin(number)
+    def _refused(self, error, number, count):
         self._fail(error)
         self.controls.kept.append(str(error))
+        self._taken(number, count)
 
-    def _begin(self, number):
-        """Forget what went wrong with the files before the first of those that are given now."""
-        if number == 1:
+    def _taken(self, number, count):
+        """After the last of several files, the next sentence replaces all that was said of them."""
+        if number == count:
             self.controls.kept = []
 
     def add(self, name, source, more=""):
@@ -119,8 +119,6 @@ class Page:
         more : str
             To say after the name while it is opened, if it is one of several.
         """
-        if not more:
-            self.controls.kept = []
         self.controls.say(f"{name}{more}: reading ...")
         self.controls.progress(0)
         try:
@@ -213,7 +211,6 @@ class Page:
     def refine(self):
         """Separate the nuclei again, where the sliders stand now."""
         if self.work:
-            self.controls.kept = []
             self.work = self.work.at(self.controls.threshold.value, self.controls.min_score.value)
             self._changed()
 

@@ -63,7 +63,7 @@ class Upload(anywidget.AnyWidget):
         Called with the name of a file, its content as bytes, its number among those that were given
         together, and how many they are.
     refused : callable
-        Called with an InputError for a file that is too large, and its number.
+        Called with an InputError for a file that is too large, and the same two numbers.
     progress : callable
         Called with the part of a file that has arrived, 0 to 1.
     """
@@ -98,6 +98,7 @@ class Upload(anywidget.AnyWidget):
                     f"{LARGEST / 1e6:.0f} MB: cut it, or use `python -m nuclei predict`."
                 ),
                 facts["number"],
+                facts["count"],
             )
         elif arrived < size:
             self._progress(arrived / size)
