@@ -65,7 +65,7 @@ class Charts:
                 description=f"Select {title}",
                 # Else browsers answer to new limits with the old ones, as if people moved it.
                 continuous_update=False,
-                **{**WIDE, "layout": {"flex": "1 1 300px", "min_width": "0"}},
+                **{**WIDE, "layout": {"flex": "1 1 350px", "min_width": "0"}},
             )
             for name, title in TITLES.items()
         }
@@ -171,7 +171,7 @@ def _limits(values):
 
 
 def _figure(title, marks, x, y, x_title, y_title):
-    style = {"grid_color": "#e4e4e4", "tick_style": {"fill": "#222", "font-size": "12px"}}
+    style = {"grid_color": "#8888883a", "tick_style": {"fill": "currentColor", "font-size": "12px"}}
     return bqplot.Figure(
         marks=marks,
         axes=[

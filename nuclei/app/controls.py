@@ -12,20 +12,24 @@ from . import picture
 from .access import Access
 from .work import EXAMPLES
 
+# The second line of colours is for a dark theme of JupyterLab.
 STYLE = """<style>
 .nuclei-page { max-width: 1200px; padding: 0 3px }
-.nuclei-page .widget-label { width: auto; min-width: 10em; color: #111 }
+.nuclei-page { --text: #111; --accent: #00507e; --wrong: #8a1c00 }
+[data-jp-theme-light=false] .nuclei-page { --text: #eee; --accent: #7cc4f5; --wrong: #ff9e80 }
+.nuclei-page, .nuclei-page .bqplot { color: var(--text) }
+.nuclei-page .widget-label { width: auto; min-width: 10em; color: var(--text) }
 .nuclei-page .widget-button { width: auto; max-width: 100%; align-self: flex-start }
 .nuclei-page .widget-readout { box-shadow: none }
 .nuclei-page .range .widget-readout { min-width: 7.5em }
 .nuclei-page p { margin: .4em 0; line-height: 1.5; overflow-wrap: anywhere }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
 .nuclei-page [role=status] p:first-child { margin-top: 0 }
-.nuclei-page progress { display: block; width: 100%; accent-color: #00507e }
+.nuclei-page progress { display: block; width: 100%; accent-color: var(--accent) }
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
-.nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: #00507e }
-.nuclei-page .problem { color: #8a1c00; font-weight: bold }
-.nuclei-page :focus-visible { outline: 3px solid #00507e }
+.nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
+.nuclei-page .problem { color: var(--wrong); font-weight: bold }
+.nuclei-page :focus-visible { outline: 3px solid var(--accent) }
 </style>"""
 
 ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}

@@ -46,7 +46,7 @@ export default { render };
 
 STYLE = """
 .nuclei-upload { margin: 2px }
-.nuclei-upload label { display: block; color: #111 }
+.nuclei-upload label { display: block; color: var(--text) }
 .nuclei-upload input {
   display: block; width: 100%; box-sizing: border-box; padding: 1.5em .8em; margin: .3em 0;
   border: 2px dashed #555; background: #f6f6f6; color: #111;

@@ -138,6 +138,7 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
         assert "color-contrast" in rules or width == 400
     assert page.title() == "Find nuclei" and page.locator(".widget-readout.overflow").count() == 0
     assert errors == []
+    assert dark_words_in_a_dark_theme(page) == []
     end_the_process_with_the_page(server[0], page)
 
 
@@ -207,6 +208,22 @@ def click_on_a_nucleus(page, nuclei):
     assert float(measures["x_um"]) == pytest.approx(x * 0.25, abs=0.5)
     assert float(measures["y_um"]) == pytest.approx(y * 0.25, abs=0.5)
     assert page.get_by_label("Nucleus no.").input_value() == measures["label"]
+
+
+def dark_words_in_a_dark_theme(page):
+    """List words that cannot be read where JupyterLab is dark."""
+    return page.evaluate(
+        """() => {
+          document.body.dataset.jpThemeLight = "false";
+          const words = document.querySelectorAll(
+            ".nuclei-page :is(.widget-label, .nuclei-upload label, .bqplot .tick text, .problem)");
+          return [...words].filter(one => {
+            const { color, fill } = getComputedStyle(one);
+            const ink = one.tagName == "text" ? fill : color;
+            return ink.match(/\\d+/g).reduce((sum, part) => sum + Number(part), 0) < 400;
+          }).map(one => one.outerHTML);
+        }"""
+    )
 
 
 def end_the_process_with_the_page(server, page):
