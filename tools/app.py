@@ -35,6 +35,8 @@ def settings(port, token, ip="127.0.0.1"):
         *(str(ROOT / "notebooks" / "try_it.ipynb"), "--no-browser"),
         *(f"--Voila.ip={ip}", f"--port={port}", "--Voila.port_retries=0", f"--token={token}"),
         "--template=nuclei",  # in tools/page
+        # It comes with JupyterLab, and fails in a page that is none.
+        "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
         # Two kernels that have run the notebook wait for visitors: who comes soon after another one
         # finds the second. Each visitor gets a kernel alone. The next one is started once the page
         # of the visitor before is likely to be there, because both need the processor.
@@ -98,6 +100,7 @@ def _serve(arguments, address):
 
         def listen(self):
             _spare_waiting(self.kernel_manager)
+            _let_pages_say_goodbye(self.identity_provider)
             self.watch = PeriodicCallback(self.look, 100)
             self.watch.start()
             super().listen()
@@ -127,6 +130,22 @@ def _spare_waiting(manager):
             await end_if_idle(number)
 
     manager.cull_kernel_if_idle = end_if_left
+
+
+def _let_pages_say_goodbye(provider):
+    """Give each page the cookie that it needs to end its kernel when it is closed.
+
+    The script of Voila sends that request, and Jupyter refuses it without the cookie, which Voila
+    0.5 does not set.
+    """
+    set_login_cookie = provider.set_login_cookie
+
+    def set_both(handler, user):
+        handler.current_user = user  # as Jupyter does next; the token asks for it
+        _ = handler.xsrf_token  # asking for it sets its cookie
+        set_login_cookie(handler, user)
+
+    provider.set_login_cookie = set_both
 
 
 def _first(folder, variable):

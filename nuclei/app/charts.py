@@ -14,6 +14,9 @@ AREA, STAIN = "area_um2", "haematoxylin"
 TITLES = {AREA: "area (\u00b5m\u00b2)", STAIN: "haematoxylin (OD)"}
 """The measures that are drawn, and the words at their axes."""
 
+FEWEST = 8.0
+"""Nuclei that the histogram reaches up to at least: bqplot counts fewer in halves."""
+
 MARGIN = {"top": 34, "bottom": 42, "left": 52, "right": 14}
 
 
@@ -42,7 +45,7 @@ class Charts:
         x, y, counts = (bqplot.LinearScale() for _ in range(3))
         empty = {"x": [], "y": []}
         self._bars = bqplot.Bars(**empty, scales={"x": x, "y": counts}, colors=[BLUE], padding=0.05)
-        counts.min = 0.0
+        counts.min, counts.max = 0.0, FEWEST
         self.points, self.chosen = (
             bqplot.Scatter(
                 **empty,
@@ -62,17 +65,19 @@ class Charts:
                 description=f"Select {title}",
                 # Else browsers answer to new limits with the old ones, as if people moved it.
                 continuous_update=False,
-                **{**WIDE, "layout": {"flex": "1 1 300px", "min_width": "0"}},
+                **{**WIDE, "layout": {"flex": "1 1 350px", "min_width": "0"}},
             )
             for name, title in TITLES.items()
         }
         for slider in self.ranges.values():
+            slider.add_class("range")
             slider.observe(lambda _: self._select(), "value")
         self.count = widgets.HTML()
         histogram = _figure("Area of nuclei", [self._bars], x, counts, TITLES[AREA], "nuclei")
         marks = [self.points, self.chosen]
         scatter = _figure("Area and stain", marks, x, y, TITLES[AREA], TITLES[STAIN])
         scatter.interaction = self.brush
+        scatter.padding_x = scatter.padding_y = 0.03  # else points at the rim are cut
         self.widget = widgets.VBox(
             [
                 widgets.Box([histogram, scatter], layout=ROW),
@@ -97,6 +102,7 @@ class Charts:
         heights, edges = np.histogram(areas, bins=25) if rows else (np.zeros(1), np.arange(2.0))
         with self._bars.hold_sync():
             self._bars.x, self._bars.y = (edges[:-1] + edges[1:]) / 2, heights
+        self._bars.scales["y"].max = max(FEWEST, float(heights.max()))
         self._busy = True  # what follows is no selection
         for name, slider in self.ranges.items():
             low, high = _limits(self._values[name])
@@ -149,7 +155,7 @@ class Charts:
         self._selected()
 
     def _tell(self):
-        words = "No nuclei are selected: draw a rectangle in the right chart, or move the ranges."
+        words = "No nuclei are selected: draw a rectangle in the second chart, or move the ranges."
         if self.selection is not None:
             words = f"{self.selection.sum():,} of {len(self.selection):,} nuclei are selected."
         self.points.selected = None if self.selection is None else np.flatnonzero(self.selection)
@@ -165,7 +171,7 @@ def _limits(values):
 
 
 def _figure(title, marks, x, y, x_title, y_title):
-    style = {"grid_color": "#e4e4e4", "tick_style": {"fill": "#222", "font-size": "12px"}}
+    style = {"grid_color": "#8888883a", "tick_style": {"fill": "currentColor", "font-size": "12px"}}
     return bqplot.Figure(
         marks=marks,
         axes=[

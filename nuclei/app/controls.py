@@ -12,18 +12,27 @@ from . import picture
 from .access import Access
 from .work import EXAMPLES
 
+# The second line of colours is for a dark theme of JupyterLab.
 STYLE = """<style>
-.nuclei-page { max-width: 1200px }
-.nuclei-page .widget-label { width: auto; min-width: 9em; color: #111 }
+.nuclei-page { max-width: 1200px; padding: 0 3px }
+.nuclei-page { --text: #111; --accent: #00507e; --wrong: #8a1c00 }
+[data-jp-theme-light=false] .nuclei-page { --text: #eee; --accent: #7cc4f5; --wrong: #ff9e80 }
+.nuclei-page, .nuclei-page .bqplot { color: var(--text) }
+.nuclei-page .widget-label { width: auto; min-width: 10em; color: var(--text) }
+.nuclei-page .widget-button { width: auto; max-width: 100%; align-self: flex-start }
+.nuclei-page .widget-readout { box-shadow: none }
+.nuclei-page .range .widget-readout { min-width: 7.5em }
+.nuclei-page p { margin: .4em 0; line-height: 1.5; overflow-wrap: anywhere }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
-.nuclei-page progress { width: 100%; accent-color: #00507e }
+.nuclei-page [role=status] p:first-child { margin-top: 0 }
+.nuclei-page progress { display: block; width: 100%; accent-color: var(--accent) }
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
-.nuclei-page .downloads a { display: inline-block; padding: .5em; color: #00507e }
-.nuclei-page .problem { color: #8a1c00; font-weight: bold }
-.nuclei-page :focus-visible { outline: 3px solid #00507e }
+.nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
+.nuclei-page .problem { color: var(--wrong); font-weight: bold }
+.nuclei-page :focus-visible { outline: 3px solid var(--accent) }
 </style>"""
 
-ROW = {"display": "flex", "flex_flow": "row wrap"}
+ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}
 WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
 
@@ -36,6 +45,12 @@ class Controls:
         The model that is chosen first, as for `modelfiles.find`; offered with those of `models/`.
     threshold, min_score : float
         Where the sliders stand first.
+
+    Attributes
+    ----------
+    kept : list of str
+        What went wrong with some of several files, while the others are opened: it is said again
+        with each sentence.
     """
 
     def __init__(self, model, threshold, min_score):
@@ -57,8 +72,10 @@ class Controls:
         )
         self.fill = widgets.Dropdown(options=list(picture.FILLS), description="Fill by", **WIDE)
         self.number = widgets.BoundedIntText(0, min=0, max=0, description="Nucleus no.", **WIDE)
-        self.save = widgets.Button(description="Make files to download", layout={"width": "auto"})
+        self.save = widgets.Button(description="Make files to download")
+        self.kept = []
         self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
+        self.bar.layout.height = "16px"
         self.progress(1)
 
     def lay_out(self, upload, fields, view, charts):
@@ -69,17 +86,20 @@ class Controls:
             layout={"flex": "1 1 280px", "min_width": "0"},
         )
         right = widgets.VBox(
-            [self.status, self.bar, view, self.number, self.measures, charts],
+            [self.status, self.bar, view, self.number, self.measures, charts]
+            + [self.save, self.links],
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
         both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
-        page = widgets.VBox([widgets.HTML(STYLE), Access(), both, self.save, self.links])
+        page = widgets.VBox([widgets.HTML(STYLE), Access(), both])
         page.add_class("nuclei-page")
         return page
 
     def say(self, text, kind="said"):
         """Write a sentence over the image; `problem` is the kind of errors."""
-        self.status.value = f'<p role="status" class="{kind}">{html.escape(str(text))}</p>'
+        lines = [*(("problem", one) for one in self.kept), (kind, text)]
+        words = "".join(f'<p class="{kind}">{html.escape(str(one))}</p>' for kind, one in lines)
+        self.status.value = f'<div role="status">{words}</div>'
 
     def progress(self, done):
         """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""

@@ -121,11 +121,11 @@ class Fields:
         self.path = widgets.Text(
             folder or "", description="Slide or folder", continuous_update=False, **WIDE
         )
-        self.list = widgets.Button(description="Show slides", layout={"width": "auto"})
+        self.list = widgets.Button(description="Show slides")
         # Hidden widgets can be reached by forged messages, so without slides it does nothing.
         if folder != "":
             self.list.on_click(lambda _: self._go(self._open_path, folder or self.path.value))
-        self.more = widgets.Button(description="More slides", layout={"width": "auto"})
+        self.more = widgets.Button(description="More slides")
         self.more.on_click(lambda _: self._go(self._show_more))
         self.thumbnails = widgets.Box(layout=ROW)
         self.view = View(self._clicked, height=300)
@@ -141,7 +141,7 @@ class Fields:
         )
         for one in (self.x, self.y, self.side):
             one.observe(lambda _: self._frame(), "value")
-        self.read = widgets.Button(description="Show this field", layout={"width": "auto"})
+        self.read = widgets.Button(description="Show this field")
         self.read.on_click(lambda _: self._go(self.open_field))
         self.overview = widgets.VBox(
             [
@@ -190,7 +190,9 @@ class Fields:
             picture = widgets.Image(value=_png(_overview(Slide(path), THUMBNAIL)[0]))
             picture.layout = {"object_fit": "contain", "height": f"{THUMBNAIL}px"}
         except InputError as error:
-            picture, button.disabled = widgets.HTML(f"<p>{html.escape(str(error))}</p>"), True
+            words = str(error).replace(str(path), path.name)  # visitors do not see the folder
+            picture, button.disabled = widgets.HTML(f"<p>{html.escape(words)}</p>"), True
+            picture.layout = {"width": "100%"}
         layout = {"width": f"{THUMBNAIL + 10}px", "align_items": "center"}
         return widgets.VBox([picture, button], layout=layout)
 

@@ -70,7 +70,7 @@ class Page:
         self.sources = {name: partial(example, name) for name in EXAMPLES}
         self.controls = Controls(model, threshold, min_score)
         problem, progress = partial(self.controls.say, kind="problem"), self.controls.progress
-        self.upload = Upload(self._received, problem, progress)
+        self.upload = Upload(self._received, self._refused, progress)
         self.fields = Fields(folder_of(slides), self.add, problem, progress)
         self.view = View(self._clicked)
         self.charts = Charts(self._draw)
@@ -96,6 +96,17 @@ class Page:
     def _received(self, name, content, number, count):
         """Keep an upload in memory, and show it."""
         self.add(name, partial(read, name, content), f" ({number} of {count})" * (count > 1))
+        self._taken(number, count)
+
+    def _refused(self, error, number, count):
+        self._fail(error)
+        self.controls.kept.append(str(error))
+        self._taken(number, count)
+
+    def _taken(self, number, count):
+        """After the last of several files, the next sentence replaces all that was said of them."""
+        if number == count:
+            self.controls.kept = []
 
     def add(self, name, source, more=""):
         """Offer an image and show it, if it can be read.
@@ -106,7 +117,7 @@ class Page:
         source : callable
             Gives RGB, uint8 of shape (H, W, 3), and micrometres per pixel, or raises InputError.
         more : str
-            To say after the name while it is opened.
+            To say after the name while it is opened, if it is one of several.
         """
         self.controls.say(f"{name}{more}: reading ...")
         self.controls.progress(0)
@@ -114,6 +125,8 @@ class Page:
             image, mpp = source()
         except InputError as error:
             self._fail(error)
+            if more:  # the next one must not hide it
+                self.controls.kept.append(str(error))
             if self.sources.get(name) is source and name != self.shown.name:
                 del self.sources[name]
             self._list(self.shown.name)

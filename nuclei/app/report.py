@@ -96,8 +96,10 @@ def page(work, model):
     found, name = work.found, html.escape(work.name)
     charts = picture.data_url(picture.charts(work), "image/png")
     return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Nuclei of {name}</title>
-<style>body {{ font: 15px sans-serif; max-width: 48em; margin: 1em auto; padding: 0 1em }}
+<html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Nuclei of {name}</title>
+<style>body {{ font: 15px sans-serif; max-width: 48em; margin: 1em auto; padding: 0 1em;
+overflow-wrap: anywhere }}
 .image {{ position: relative; max-width: 32em }} img {{ width: 100% }}
 .over {{ position: absolute; left: 0; top: 0 }}</style>
 <h1>Nuclei of {name}</h1>

@@ -45,7 +45,8 @@ export default { render };
 """
 
 STYLE = """
-.nuclei-upload label { display: block; color: #111 }
+.nuclei-upload { margin: 2px }
+.nuclei-upload label { display: block; color: var(--text) }
 .nuclei-upload input {
   display: block; width: 100%; box-sizing: border-box; padding: 1.5em .8em; margin: .3em 0;
   border: 2px dashed #555; background: #f6f6f6; color: #111;
@@ -62,7 +63,7 @@ class Upload(anywidget.AnyWidget):
         Called with the name of a file, its content as bytes, its number among those that were given
         together, and how many they are.
     refused : callable
-        Called with an InputError for a file that is too large.
+        Called with an InputError for a file that is too large, and the same two numbers.
     progress : callable
         Called with the part of a file that has arrived, 0 to 1.
     """
@@ -95,7 +96,9 @@ class Upload(anywidget.AnyWidget):
                 InputError(
                     f"{facts['name']} has {size / 1e6:.0f} MB and this page takes up to "
                     f"{LARGEST / 1e6:.0f} MB: cut it, or use `python -m nuclei predict`."
-                )
+                ),
+                facts["number"],
+                facts["count"],
             )
         elif arrived < size:
             self._progress(arrived / size)

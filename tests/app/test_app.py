@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from skimage.draw import polygon
@@ -111,8 +112,8 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     Image.fromarray(synthetic.tissue(5, (300, 300))[0]).save(tmp_path / "mine.tif")
     Image.fromarray(synthetic.tissue(6, (200, 200))[0]).save(tmp_path / "theirs.png")
     (tmp_path / "broken.png").write_text("no image")
-    asked = set()
-    page, other = (opened(browser, address, asked) for _ in range(2))
+    asked, errors = set(), []
+    page, other = (opened(browser, address, asked, errors) for _ in range(2))
 
     choose(page, tmp_path / "mine.tif", "mine.tif: ")
     move_the_threshold(page)
@@ -135,14 +136,20 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
         assert {"label", "button-name", "aria-input-field-name", "region"} <= rules
         # On the narrow page axe-core 4.12 stops at colours ("midpoint exceeds the grid bounds").
         assert "color-contrast" in rules or width == 400
+    assert page.title() == "Find nuclei" and page.locator(".widget-readout.overflow").count() == 0
+    assert errors == []
+    assert dark_words_in_a_dark_theme(page) == []
+    end_the_process_with_the_page(server[0], page)
 
 
-def opened(browser, address, asked):
-    """Open the page as a visitor without cookies, note what it asks for, and wait for outlines."""
+def opened(browser, address, asked, errors):
+    """Open the page as a visitor without cookies, note requests and errors; wait for outlines."""
     from playwright.sync_api import expect
 
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.on("request", lambda request: asked.add(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.goto(address)
     expect(page.get_by_role("status")).to_contain_text("Synthetic tissue 1", timeout=60_000)
     expect(page.locator(".leaflet-image-layer")).to_have_count(2, timeout=20_000)
@@ -201,6 +208,32 @@ def click_on_a_nucleus(page, nuclei):
     assert float(measures["x_um"]) == pytest.approx(x * 0.25, abs=0.5)
     assert float(measures["y_um"]) == pytest.approx(y * 0.25, abs=0.5)
     assert page.get_by_label("Nucleus no.").input_value() == measures["label"]
+
+
+def dark_words_in_a_dark_theme(page):
+    """List words that cannot be read where JupyterLab is dark."""
+    return page.evaluate(
+        """() => {
+          document.body.dataset.jpThemeLight = "false";
+          const words = document.querySelectorAll(
+            ".nuclei-page :is(.widget-label, .nuclei-upload label, .bqplot .tick text, .problem)");
+          return [...words].filter(one => {
+            const { color, fill } = getComputedStyle(one);
+            const ink = one.tagName == "text" ? fill : color;
+            return ink.match(/\\d+/g).reduce((sum, part) => sum + Number(part), 0) < 400;
+          }).map(one => one.outerHTML);
+        }"""
+    )
+
+
+def end_the_process_with_the_page(server, page):
+    """A page that is closed ends its process, and with it all images, at once."""
+    processes = set(psutil.Process(server).children())
+    page.close(run_before_unload=True)
+    deadline = time.monotonic() + 20
+    while processes <= set(psutil.Process(server).children()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def reach_everything_by_keyboard(page):

@@ -124,6 +124,20 @@ def test_a_model_that_fails_is_not_named_as_the_one_that_found_the_nuclei(page, 
     assert (page.model, controls.model.value) == (other, other) and controls.card.value != card
 
 
+def test_what_is_wrong_with_one_of_several_files_stays_to_be_read(page, tissue, monkeypatch):
+    status = page.controls.status
+    monkeypatch.setattr(upload, "LARGEST", 1_000_000)
+    too_large = {"name": "large.png", "size": 2_000_000, "number": 1, "count": 3, "start": 0}
+    page.upload._handle_custom_msg(too_large, [b""])
+    send(page, "broken.png", b"no image", 2, 3)
+    send(page, "mine.png", encoded(tissue, "PNG"), 3, 3)
+    wrong = ("large.png has 2 MB", "broken.png is not an image")
+    assert all(words in status.value for words in (*wrong, "mine.png: "))
+    page.controls.threshold.value = 0.6  # until something else is said
+    assert "mine.png: " in status.value
+    assert not any(words in status.value for words in wrong)
+
+
 def test_pieces_of_two_files_are_not_mixed(page, tissue):
     """Two visits of the field at once, from which pieces arrive in turn."""
     contents = {name: encoded(tissue, "TIFF") for name in ("a.tif", "b.tif")}
@@ -291,6 +305,12 @@ class TestSelection:
         charts.show([])
         assert charts.selection is None and not self.told
 
+    def test_few_nuclei_are_not_counted_in_halves(self, charts):
+        counts = charts._bars.scales["y"]
+        assert counts.max == 8
+        charts.show(self.rows[:1] * 12)
+        assert counts.max == 12
+
     def test_what_is_selected_is_drawn_on_the_image(self, page):
         before = page.view.layer.url
         low, high = page.charts.ranges[AREA].value
@@ -330,6 +350,15 @@ class TestSlides:
         picker.path.value = os.fspath(folder.parent / "secret.tif")  # by a forged message
         picker.list.click()
         assert [box.children[1].description for box in picker.thumbnails.children] == ["mine.tif"]
+
+    def test_a_slide_that_is_damaged_does_not_tell_where_the_folder_is(self, folder):
+        (folder / "mine.tif").write_text("no slide")
+        (folder / "mine.tif").rename(folder / "mine.svs")
+        picker = fields.Fields(str(folder), None, pytest.fail, lambda done: None)
+        picker.list.click()
+        sentence, button = picker.thumbnails.children[0].children
+        assert sentence.value.startswith("<p>mine.svs is not a slide") and button.disabled
+        assert str(folder.parent) not in sentence.value
 
     def test_a_field_is_picked_on_the_overview(self, folder, page, tissue):
         picker = page.fields
