@@ -15,8 +15,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # whichever checkout is installed
-
+import checkout  # noqa: F401
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT
 from nuclei.atomic import atomic_write, expand
