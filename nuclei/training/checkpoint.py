@@ -76,6 +76,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
             other settings or cannot be read, or if another process is training in the folder.
         """
         check_side(model, self.batches.size)
+        self.settings["precision"] = model.dtype_policy.name
         self._lock()
         # TensorFlow needs the optimizer state in the same strategy scope as the weights. Built only
         # within the first training step, it would make TensorFlow trace that step twice.

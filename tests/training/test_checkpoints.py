@@ -273,11 +273,18 @@ def test_a_state_of_another_network_gets_a_sentence(state, width, depth):
 
 def test_a_state_of_another_precision_gets_a_sentence(state):
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")  # whose optimizer also scales the loss
     try:
+        keras.config.set_dtype_policy("mixed_bfloat16")  # whose optimizer is that of float32
+        similar = compiled()
+        keras.config.set_dtype_policy("mixed_float16")  # whose optimizer also scales the loss
         other = compiled()
     finally:
         keras.config.set_dtype_policy(policy)
+    with pytest.raises(InputError, match=r"another precision \(float32, not mixed_bfloat16\)"):
+        training.Checkpoint(state.parent, PATCHES, STEPS).restore(similar)
+    with pytest.raises(InputError, match=r"another precision \(float32, not mixed_float16\)"):
+        training.Checkpoint(state.parent, PATCHES, STEPS).restore(other)
+    (state.parent / "settings.json").unlink()  # as an earlier release left it
     assert "another precision" in refusal(other, state)
 
 
