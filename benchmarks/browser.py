@@ -20,6 +20,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+import checkout  # noqa: F401
 from nuclei import ROOT
 from nuclei.data import synthetic
 

@@ -70,7 +70,7 @@ def places(output, default, name=None, data=None, train=False):
             f"NAME=my_{default}."
         )
     title = default if name is None else str(name)
-    if Path(title).name != title or title.startswith("."):
+    if not title or Path(title).name != title or title.startswith("."):
         raise InputError(f"{title!r} cannot be the name of a folder: choose another NAME.")
     model = output / "models" / title
     checkpoints = output / "checkpoints" / title

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -120,6 +121,20 @@ def cut_outlines(tmp_path, red):
     path.write_bytes(path.read_bytes()[:200])
 
 
+def cut_table(tmp_path, red):
+    path = tmp_path / "out" / "a1.csv"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def cut_labels(tmp_path, red):
+    path = tmp_path / "out" / "a1_labels.tif"
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def empty_table(tmp_path, red):
+    (tmp_path / "out" / "a1.csv").write_bytes(b"")
+
+
 def nothing(tmp_path, red):
     pass
 
@@ -135,6 +150,7 @@ CHANGES = [
     (nothing, ("--overlay",), "done"),
     *((change, (), "done") for change in (change_image, change_model, remove_table)),
     *((change, (), "done") for change in (cut_mask, cut_outlines)),
+    *((change, (), "done") for change in (cut_table, empty_table, cut_labels)),
 ]
 
 
@@ -187,8 +203,24 @@ def correct_table(folder):
     return path
 
 
+def shorten_table(folder):
+    """With a program that writes no line feed after the last row."""
+    path = folder / "a1.csv"
+    path.write_text(path.read_text().splitlines()[0])
+    return path
+
+
+def correct_labels(folder):
+    path = folder / "a1_labels.tif"
+    tifffile.imwrite(path, tifffile.imread(path) * 2)
+    return path
+
+
+CORRECTIONS = [correct_outlines, correct_mask, correct_table, shorten_table, correct_labels]
+
+
 @pytest.mark.parametrize("options", [(), ("--resume",), ("--threshold", "0.4")])
-@pytest.mark.parametrize("correct", [correct_outlines, correct_mask, correct_table])
+@pytest.mark.parametrize("correct", CORRECTIONS)
 def test_what_was_corrected_by_hand_is_kept(red, tmp_path, correct, options):
     run()
     images(tmp_path / "in", 3)

@@ -136,6 +136,28 @@ def test_a_parameter_that_does_not_exist_is_named_with_those_that_do():
         run_notebooks.train("unet", {"DEPTH": 3})
 
 
+@pytest.mark.parametrize(
+    ("value", "cure"),
+    [
+        ({"STRONG": "false"}, "STRONG=false is not possible: set STRONG to True or False."),
+        ({"STRONG": 0}, "STRONG=0 is not possible: set STRONG to True or False."),
+        ({"EPOCHS": "3x"}, "EPOCHS=3x is not possible: set EPOCHS to a whole number."),
+        ({"EPOCHS": 1.5}, "EPOCHS=1.5 is not possible: set EPOCHS to a whole number."),
+        ({"RATE": "fast"}, "RATE=fast is not possible: set RATE to a number."),
+    ],
+)
+def test_a_parameter_of_another_kind_is_refused(value, cure):
+    write("notebooks/unet.ipynb", "TRAIN = False\nSTRONG = False\nEPOCHS = 5\nRATE = 2e-3")
+    with pytest.raises(InputError) as error:
+        run_notebooks.train("unet", value)
+    assert str(error.value) == cure
+
+
+def test_a_whole_number_is_a_number_and_none_may_be_anything(capfd):
+    write("notebooks/unet.ipynb", "TRAIN = False\nRATE = 2e-3\nDATA = None\nOUTPUT = '.'", "RATE")
+    run_notebooks.train("unet", {"RATE": 1, "DATA": "mydata", "OUTPUT": "runs"})
+
+
 def test_run_executes_all_in_reading_order_and_prints_results(capfd):
     write("patch_generator.ipynb", "OUTPUT = '.'")
     report = {

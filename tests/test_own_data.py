@@ -102,8 +102,9 @@ class TestPlaces:
     def test_own_data_need_a_name_that_is_free(self, tmp_path, stranger):
         with pytest.raises(InputError, match="set NAME, as in NAME=my_unet"):
             outputs.places(tmp_path, "unet", None, stranger)
-        with pytest.raises(InputError, match="cannot be the name of a folder"):
-            outputs.places(tmp_path, "unet", "a/b", stranger)
+        for name in ("a/b", ""):  # NAME= would make models/ itself the folder
+            with pytest.raises(InputError, match=f"^'{name}' cannot be the name of a folder"):
+                outputs.places(tmp_path, "unet", name, stranger)
         with pytest.raises(InputError, match="models.unet was trained on MoNuSeg, not on tissue"):
             outputs.places(ROOT, "unet", "unet", stranger)
         (tmp_path / "models").mkdir()

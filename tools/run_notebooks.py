@@ -15,8 +15,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # whichever checkout is installed
-
+import checkout  # noqa: F401
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT
 from nuclei.atomic import atomic_write, expand
@@ -27,6 +26,8 @@ RUNS = Path("runs")
 FIRST, LAST = "patch_generator", "comparison"
 NAMES = "NAME", "START"
 """Parameters that are names."""
+KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
+"""What a parameter with a default of this type can be."""
 DOWNLOAD = "`.venv/bin/python -m nuclei download`"
 
 
@@ -98,7 +99,8 @@ def train(model, parameters):
     Raises
     ------
     InputError
-        If there is no such notebook or parameter, or a cell fails.
+        If there is no such notebook or parameter, a value is of another kind than the default, or a
+        cell fails.
     """
     notebook = Path("notebooks", f"{model}.ipynb")
     found = sorted(notebook.parent.glob("*.ipynb"))
@@ -111,6 +113,8 @@ def train(model, parameters):
         raise InputError(
             f"{notebook} has no parameter {unknown.pop()!r}: choose from {', '.join(known)}."
         )
+    for parameter, value in parameters.items():
+        _check_kind(parameter, value, _read(known[parameter]["default"]))
     folder, data = monuseg.find(), parameters.get("DATA")
     output = parameters.get("OUTPUT", "." if folder or data else str(RUNS))
     name = parameters.get("NAME")
@@ -138,10 +142,22 @@ def _parameter(text):
         return name, os.path.abspath(expand(value))  # before the working directory changes
     if name in NAMES and value != "None":
         return name, value  # also if it looks like a number
+    return name, _read(value)
+
+
+def _read(text):
+    """The Python value that a text stands for."""
     try:
-        return name, ast.literal_eval(value)
+        return ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        return name, value  # a string needs no quotes
+        return text  # a string needs no quotes
+
+
+def _check_kind(name, value, default):
+    """Raise an InputError where text would count as true, or fail far from here as a number."""
+    wanted = type(default)
+    if wanted in KINDS and type(value) not in (wanted, int if wanted is float else wanted):
+        raise InputError(f"{name}={value} is not possible: set {name} to {KINDS[wanted]}.")
 
 
 def main(arguments=None):

@@ -6,6 +6,7 @@ import cv2
 import keras
 import numpy as np
 
+from ..errors import InputError
 from . import patches
 from .alterations import compressed
 from .stains import STAINS, optical_density, restain, style, transmitted
@@ -48,6 +49,11 @@ class AugmentedBatches(keras.utils.PyDataset):
         Share of the patches that get the stains of another image, drawn at random, before all else.
     **augmentation
         Passed on to `augment`. By default patches are shifted by up to half a stride.
+
+    Raises
+    ------
+    InputError
+        If a batch has no patch; as in `patches.count`.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         **augmentation,
     ):
         super().__init__(workers=workers, max_queue_size=8)
+        if batch_size < 1:
+            raise InputError("A batch has at least one patch: set BATCH_SIZE to 1 or more.")
         self.images, self.masks = images, masks
         self.batch_size, self.seed, self.first, self.size = batch_size, seed, 0, size
         self.augmentation = {"shift": stride / 2, **augmentation}

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..atomic import atomic_folder
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import png
 from .patches import SIZE, STRIDE, count, cut
 
@@ -184,6 +184,7 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     folder = Path(folder)
     expected = [name for sample in samples for name in _names(sample, size, stride)]
     found, here = _list(folder / "TissueImages"), cut_all(samples, size, stride)
+    number = counted(len(expected), "patch", "es")
     if not found:
         reason = "has not written patches of these images"
     elif set(found) != set(expected):
@@ -194,9 +195,9 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
         if patches.images.shape[1] == size:
             reason = "has written patches with other pixels"
         if _same(patches, here):
-            print(f"{len(found)} patches, read from the files that patch_generator.ipynb wrote.")
+            print(f"{number}, read from the files that patch_generator.ipynb wrote.")
             return patches
-    print(f"{len(expected)} patches, cut here, because patch_generator.ipynb {reason}.")
+    print(f"{number}, cut here, because patch_generator.ipynb {reason}.")
     return here
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 from skimage.util import view_as_windows
 
+from ..errors import InputError
+
 SIZE = 256
 STRIDE = 152
 """With SIZE and STRIDE, 6 x 6 patches cover all 1000 x 1000 pixels: 256 + 5 * 152 = 1016."""
@@ -13,11 +15,14 @@ def count(length, size=SIZE, stride=STRIDE):
 
     Raises
     ------
-    ValueError
+    InputError
         If `length` is below 1 or the stride would leave gaps.
     """
     if length < 1 or not 1 <= stride <= size:
-        raise ValueError(f"cannot tile {length} pixels: need length >= 1 and 1 <= stride <= size.")
+        raise InputError(
+            f"Patches of {size} pixels, one every {stride}, do not cover {length} pixels: set "
+            "STRIDE to a number from 1 to PATCH_SIZE."
+        )
     return 1 + max(0, -(-(length - size) // stride))
 
 
@@ -40,7 +45,7 @@ def cut(image, size=SIZE, stride=STRIDE):
 
     Raises
     ------
-    ValueError
+    InputError
         If the image is empty or the stride would leave gaps.
 
     Examples

@@ -97,11 +97,9 @@ def build(name, image, output_stride=32, weights=None):
     InputError
         If the weights file is missing, damaged, or belongs to another network.
     """
-    if name not in ENCODERS:
-        raise ValueError(f"There is no encoder {name!r}: choose {' or '.join(ENCODERS)}.")
+    kind = _kind(name)
     if output_stride not in (8, 16, 32):
         raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride}.")
-    kind = ENCODERS[name]
     scale = 1 / kind.half_range
     x = layers.Rescaling(scale, offset=-kind.centre * scale, name="scale")(image)
     if any(kind.padding):
@@ -111,6 +109,12 @@ def build(name, image, output_stride=32, weights=None):
     if weights is not None and (trained := pretrained(name, weights)) is not None:
         encoder.set_weights(trained)
     return encoder
+
+
+def _kind(name):
+    if name not in ENCODERS:
+        raise ValueError(f"There is no encoder {name!r}: choose {' or '.join(ENCODERS)}.")
+    return ENCODERS[name]
 
 
 def atrous(model, output_stride):
@@ -212,10 +216,12 @@ def pretrained(name, weights="imagenet"):
 
     Raises
     ------
+    ValueError
+        If there is no such encoder.
     InputError
         If the file is missing, damaged, or belongs to another network.
     """
-    build = partial(ENCODERS[name].build, include_top=False, input_shape=(224, 224, 3))
+    build = partial(_kind(name).build, include_top=False, input_shape=(224, 224, 3))
     if weights != "imagenet":
         model = build(weights=None)
         load_weights(model, weights, f"use the weights of a {name} without its top.")

@@ -2,6 +2,8 @@
 
 import keras
 
+from ..errors import InputError
+
 SIDE = 512
 """Side, in pixels, of the square image from whose feature maps the strides are computed."""
 
@@ -25,3 +27,28 @@ def strides(model):
     shape = (1, SIDE, SIDE, model.inputs[0].shape[-1])
     shapes = keras.Model(model.inputs, outputs).compute_output_shape(shape)
     return {name: (round(SIDE / height), count) for name, (_, height, _, count) in shapes.items()}
+
+
+def check_side(model, side):
+    """Make sure that a network can halve patches as often as it does.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `strides`.
+    side : int
+        Of the patches, in pixels.
+
+    Raises
+    ------
+    InputError
+        If the side is no multiple of the coarsest stride.
+    """
+    # A mean over the whole image has the stride `SIDE`, and takes any number of pixels.
+    coarsest = max(stride for stride, _ in strides(model).values() if stride < SIDE)
+    if side % coarsest:
+        near = max(1, round(side / coarsest)) * coarsest
+        raise InputError(
+            f"Patches of {side} pixels cannot be halved as often as this {model.name} does: set "
+            f"PATCH_SIZE to a multiple of {coarsest}, such as {near}."
+        )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..atomic import atomic_write, expand, explain_write_errors
 from ..images.files import save_png
+from ..images.tiff import is_cut_short
 from . import h5ad, measures, outlines
 
 RECORD = "nuclei"
@@ -83,7 +84,20 @@ def in_the_way(image, files):
 
 
 def is_cut(path):
-    """Return whether a file is empty, or ends before its end by the `ENDS` of its suffix."""
+    """Return whether a file is empty or ends too early, whichever program has written it.
+
+    A table does if its last row is short, and has no line feed; a TIFF if a part of it is missing;
+    others have their `ENDS`.
+    """
+    if path.suffix == ".csv":
+        rows = path.read_bytes().split(b"\n")  # after the last line feed comes an empty one
+        return not rows[0] or bool(rows[-1]) and rows[-1].count(b",") < rows[0].count(b",")
+    if path.suffix == ".tif":
+        try:
+            with tifffile.TiffFile(path) as file:
+                return any(map(is_cut_short, file.pages))
+        except (OSError, ValueError):
+            return True
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 64))
         end = file.read().rstrip()

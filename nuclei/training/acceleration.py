@@ -39,8 +39,9 @@ def accelerate(model):
 
 
 def _fits_the_kernel(layer):
-    """Whether the kernel does what the layer does: channels last, with scale and offset."""
-    return layer.scale and layer.center and not layer.renorm and layer.axis in (-1, 3)
+    """Whether the kernel does what the layer does: channels last, float32, scale and offset."""
+    usual = layer.scale and layer.center and not layer.renorm and layer.axis in (-1, 3)
+    return usual and layer.variable_dtype == "float32"  # as also in mixed precision
 
 
 def _normalize(layer, inputs, training=None, mask=None):

@@ -12,6 +12,7 @@ from keras import ops
 from ..allocator import keep_freed_memory
 from ..atomic import atomic_write, locked, write_json
 from ..errors import InputError
+from ..networks.strides import check_side
 from ..networks.weights import load_weights, save_weights
 from .history import read_history, write_history
 from .statistics import recompute_statistics
@@ -71,9 +72,11 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         Raises
         ------
         InputError
-            If the state belongs to another network or to other settings or cannot be read, or if
-            another process is training in the folder.
+            If the patches do not fit the network, if the state belongs to another network or to
+            other settings or cannot be read, or if another process is training in the folder.
         """
+        check_side(model, self.batches.size)
+        self.settings["precision"] = model.dtype_policy.name
         self._lock()
         # TensorFlow needs the optimizer state in the same strategy scope as the weights. Built only
         # within the first training step, it would make TensorFlow trace that step twice.

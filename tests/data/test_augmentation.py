@@ -6,6 +6,7 @@ import pytest
 from nuclei.data import patches
 from nuclei.data.augmentation import AugmentedBatches, augment, move, perturb_stain
 from nuclei.data.stains import STAINS
+from nuclei.errors import InputError
 
 STILL = {"shift": 0, "turn": 0, "scale": 0}
 UNSTAINED = {"stain": 0, "tint": 0, "brightness": 0, "blur": 0}
@@ -237,6 +238,11 @@ def test_labels_move_as_their_mask_and_are_not_interpolated():
 
 class TestAugmentedBatches:
     SIZES = {"size": 16, "stride": 8}
+
+    @pytest.mark.parametrize("number", [0, -1])
+    def test_a_batch_without_a_patch_is_refused(self, number):
+        with pytest.raises(InputError, match="set BATCH_SIZE to 1 or more"):
+            AugmentedBatches([noise(16)], [np.zeros((16, 16), bool)], number, 0, **self.SIZES)
 
     @pytest.fixture
     def numbered(self):

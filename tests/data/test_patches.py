@@ -103,7 +103,7 @@ def test_patches_are_copies():
 def test_what_cannot_be_tiled_is_refused():
     with pytest.raises(ValueError, match="0 pixels"):
         patches.cut(np.zeros((0, 5)))
-    with pytest.raises(ValueError, match="stride <= size"):
+    with pytest.raises(ValueError, match="STRIDE to a number from 1 to PATCH_SIZE"):
         patches.cut(np.zeros((9, 9)), size=4, stride=5)
     with pytest.raises(ValueError, match="4 patches, not 36"):
         patches.stitch(np.zeros((36, 256, 256)), (300, 300))

@@ -107,6 +107,8 @@ def test_a_local_file_gives_the_weights(tmp_path):
         pretrained("xception", tmp_path / "a.weights.h5")
     with pytest.raises(InputError, match="none.weights.h5 is missing"):
         pretrained("mobilenetv2", tmp_path / "none.weights.h5")
+    with pytest.raises(ValueError, match="There is no encoder None: choose mobilenetv2 or"):
+        pretrained(None, tmp_path / "a.weights.h5")  # ENCODER_WEIGHTS without ENCODER
 
 
 def test_without_a_network_one_sentence_says_so(monkeypatch, capsys):

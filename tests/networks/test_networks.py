@@ -6,7 +6,9 @@ import pytest
 import reference
 from discs import discs
 
+from nuclei.errors import InputError
 from nuclei.networks import NETWORKS
+from nuclei.networks.strides import check_side
 from nuclei.training import bce_dice_loss
 
 SMALL = {
@@ -50,6 +52,18 @@ class TestEveryNetwork:
         assert probability.shape == (*shape, 1)
         assert probability.dtype == np.float32
         assert 0 <= probability.min() < probability.max() <= 1
+
+    @pytest.mark.parametrize("side", [48, 56, 64])
+    def test_a_side_is_accepted_if_the_map_is_as_large_as_the_patch(self, network, side):
+        try:
+            fits = network(np.zeros((1, side, side, 3), np.float32)).shape[1:3] == (side, side)
+        except Exception:  # each layer and each backend raises another kind
+            fits = False
+        if fits:
+            check_side(network, side)
+        else:
+            with pytest.raises(InputError, match=f"^Patches of {side} pixels .* multiple of "):
+                check_side(network, side)
 
     def test_one_compiled_model_takes_images_of_several_sizes(self, network):
         reference.fill(network)

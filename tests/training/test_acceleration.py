@@ -53,6 +53,17 @@ def test_a_network_learns_as_with_keras():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("policy", ["float64", "bfloat16", "float16"])
+def test_a_precision_that_the_kernel_lacks_trains_without_it(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        network, _ = trained(lambda: unet(2, depth=1), fast=True, steps=1)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert network.get_layer("encoder1_normalization1").variable_dtype == policy
+
+
 @pytest.mark.tensorflow
 def test_the_fused_kernel_is_used_in_training_only():
     import tensorflow as tf  # noqa: TID251

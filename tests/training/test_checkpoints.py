@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -19,6 +20,8 @@ STEPS, EPOCHS = 3, 4
 
 
 SIZES = {"size": 32, "stride": 32}
+PATCHES = SimpleNamespace(size=32)
+"""What a checkpoint asks of the training data before a training."""
 
 
 @pytest.mark.tensorflow
@@ -29,7 +32,7 @@ def test_a_training_step_is_traced_once(tmp_path):
     model.compile(training.adamw(STEPS), training.bce_dice_loss, metrics=metrics, jit_compile=False)
     step = model.train_step
     model.train_step = lambda data: (traces.append(1), step(data))[1]
-    training.Checkpoint(tmp_path, None, STEPS).restore(model)
+    training.Checkpoint(tmp_path, PATCHES, STEPS).restore(model)
     images = np.zeros((2, 16, 16, 3), np.float32)
     model.train_on_batch(images, images[..., :1])
     assert len(traces) == 1
@@ -247,7 +250,7 @@ def state(model, data, tmp_path):
 
 def refusal(model, state):
     """The one sentence with which a state is refused."""
-    checkpoint = training.Checkpoint(state.parent, None, STEPS)
+    checkpoint = training.Checkpoint(state.parent, PATCHES, STEPS)
     with pytest.raises(InputError) as error:
         checkpoint.restore(model)
     message = str(error.value)
@@ -270,17 +273,24 @@ def test_a_state_of_another_network_gets_a_sentence(state, width, depth):
 
 def test_a_state_of_another_precision_gets_a_sentence(state):
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")  # whose optimizer also scales the loss
     try:
+        keras.config.set_dtype_policy("mixed_bfloat16")  # whose optimizer is that of float32
+        similar = compiled()
+        keras.config.set_dtype_policy("mixed_float16")  # whose optimizer also scales the loss
         other = compiled()
     finally:
         keras.config.set_dtype_policy(policy)
+    with pytest.raises(InputError, match=r"another precision \(float32, not mixed_bfloat16\)"):
+        training.Checkpoint(state.parent, PATCHES, STEPS).restore(similar)
+    with pytest.raises(InputError, match=r"another precision \(float32, not mixed_float16\)"):
+        training.Checkpoint(state.parent, PATCHES, STEPS).restore(other)
+    (state.parent / "settings.json").unlink()  # as an earlier release left it
     assert "another precision" in refusal(other, state)
 
 
 def test_a_state_of_other_settings_gets_a_sentence(model, data, tmp_path):
     def checkpoint(**settings):
-        return training.Checkpoint(tmp_path / "a", None, STEPS, settings=settings)
+        return training.Checkpoint(tmp_path / "a", PATCHES, STEPS, settings=settings)
 
     first = checkpoint(images="12ab", epochs=4, augmentation={"turn": (1, 2)})
     assert first.restore(model) == 0
@@ -298,9 +308,16 @@ def test_a_state_of_other_settings_gets_a_sentence(model, data, tmp_path):
     assert other.restore(model) == 1
 
 
+def test_patches_that_do_not_fit_the_network_are_refused_before_anything_is_written(tmp_path):
+    checkpoint = training.Checkpoint(tmp_path / "a", SimpleNamespace(size=27), STEPS)
+    with pytest.raises(InputError, match="set PATCH_SIZE to a multiple of 4, such as 28"):
+        checkpoint.restore(compiled(depth=2))
+    assert not checkpoint.folder.exists()
+
+
 def test_steps_that_overflow_are_part_of_their_epoch(model, state):
     # Mixed precision skips them without counting.
-    restored = training.Checkpoint(state.parent, None, STEPS)
+    restored = training.Checkpoint(state.parent, PATCHES, STEPS)
     assert restored.restore(model) == len(restored.history) == 1
     model.optimizer.iterations.assign(STEPS - 1)
     model.save_weights(state)
