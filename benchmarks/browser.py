@@ -20,7 +20,6 @@ import psutil
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-import checkout  # noqa: F401
 from nuclei import ROOT
 from nuclei.data import synthetic
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import plain_pytorch
 
-import checkout  # noqa: F401
 from nuclei import ROOT, modelzoo
 from nuclei.data import monuseg
 from nuclei.images import write_png

@@ -7,15 +7,14 @@ in strips. Writing them takes four bytes for each pixel.
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from load import run
+from load import ROOT, run
 from PIL import Image
-
-import checkout  # noqa: F401
 
 
 def main():
@@ -24,6 +23,7 @@ def main():
     parser.add_argument("--side", type=int, default=12_000, help="pixels (default: %(default)s)")
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
     options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
     from nuclei.data import synthetic
 
     image = np.full((options.side, options.side, 3), 243, np.uint8)

@@ -9,17 +9,14 @@ Times are seconds of one core, which other programs on the machine hardly change
 import argparse
 import json
 import resource
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-import checkout  # noqa: F401
-from nuclei import modelzoo
-from nuclei.data import monuseg
-from nuclei.prediction import instances, measures, neighbours, outlines, windows
-from nuclei.slides import tile_nuclei
-from nuclei.slides.tiles import HALO, SIDE
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def seconds(function, times=3):
@@ -38,6 +35,13 @@ def main():
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
     parser.add_argument("--nuclei", type=int, default=1_000_000, help="default: %(default)s")
     options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    from nuclei import modelzoo
+    from nuclei.data import monuseg
+    from nuclei.prediction import instances, measures, neighbours, outlines, windows
+    from nuclei.slides import tile_nuclei
+    from nuclei.slides.tiles import HALO, SIDE
+
     model, sample = modelzoo.load(options.model), monuseg.load("val", None)[0]
     image = np.pad(sample.image, ((0, 1024), (0, 1024), (0, 0)), mode="symmetric")
     core, window = (HALO, HALO, SIDE, SIDE), (0, 0, SIDE + 2 * HALO, SIDE + 2 * HALO)

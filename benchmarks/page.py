@@ -12,7 +12,6 @@ import time
 import numpy as np
 import tifffile
 
-import checkout  # noqa: F401
 from nuclei.app import picture
 from nuclei.app.work import Work, read
 from nuclei.data import synthetic

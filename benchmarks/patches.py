@@ -11,7 +11,6 @@ import numpy as np
 from skimage.io import imsave
 from tqdm import tqdm
 
-import checkout  # noqa: F401
 from nuclei.data import monuseg, patch_files, patches
 
 

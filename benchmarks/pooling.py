@@ -9,7 +9,6 @@ import time
 import numpy as np
 import tensorflow as tf  # noqa: TID251 - the comparison is with TensorFlow itself
 
-import checkout  # noqa: F401
 from nuclei.networks.pooling import MaxPooling2DWithIndices, MaxUnpooling2D
 from nuclei.networks.segnet import STAGES
 

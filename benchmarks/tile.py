@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from whole_slide import make_slide
 
-import checkout  # noqa: F401
 from nuclei.prediction import engines, instances
 from nuclei.prediction.confidence import MIN_SCORE
 from nuclei.slides import find, ome_zarr, tile_nuclei

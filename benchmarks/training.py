@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import plain_pytorch
 
-import checkout  # noqa: F401
 from nuclei import modelzoo, training
 from nuclei.allocator import keep_freed_memory
 from nuclei.data import monuseg

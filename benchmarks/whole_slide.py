@@ -22,8 +22,7 @@ import numpy as np
 import psutil
 import tifffile
 
-from checkout import ROOT
-
+ROOT = Path(__file__).resolve().parents[1]
 GLASS, TILE = 243, 256
 
 
@@ -138,6 +137,7 @@ def main():
     parser.add_argument("--engine", default="auto", help="default: %(default)s")
     parser.add_argument("--processes", action="store_true", help="also time two processes")
     options = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.tif"
         make_slide(path, options.side, options.tissue)

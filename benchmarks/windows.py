@@ -8,7 +8,6 @@ from time import perf_counter
 
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei.networks.unet import unet
 from nuclei.prediction import windows
 

@@ -15,7 +15,6 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg, synthetic
 from nuclei.images.resolution import MPP

@@ -18,7 +18,6 @@ After an interruption, the same command continues after the last epoch.
 
 import argparse
 
-import checkout  # noqa: F401
 from nuclei import ROOT, evaluation, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered

@@ -14,7 +14,6 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei.data import monuseg, overlap
 from nuclei.data.alignment import FIT, VIEWS, align
 from nuclei.data.check_image import SHIFT

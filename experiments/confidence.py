@@ -13,7 +13,6 @@ import argparse
 import numpy as np
 from tqdm import tqdm
 
-import checkout  # noqa: F401
 from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.prediction import confidence, instances, windows

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei import modelzoo
 from nuclei.data import synthetic
 from nuclei.data.augmentation import AugmentedBatches

@@ -13,7 +13,6 @@ import argparse
 
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei import ROOT
 from nuclei.data import monuseg, patch_files
 from nuclei.data.augmentation import AugmentedBatches

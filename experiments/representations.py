@@ -18,7 +18,6 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries, relabel_sequential
 from tqdm import tqdm
 
-import checkout  # noqa: F401
 from nuclei import ROOT, modelzoo
 from nuclei.atomic import atomic_write
 from nuclei.data import monuseg

@@ -12,7 +12,6 @@ import argparse
 import numpy as np
 from PIL import Image
 
-import checkout  # noqa: F401
 from nuclei import modelzoo
 from nuclei.data import monuseg
 from nuclei.images.resolution import MPP

@@ -14,7 +14,6 @@ import argparse
 import numpy as np
 from augmentations import train
 
-import checkout  # noqa: F401
 from nuclei import ROOT, evaluation
 from nuclei.data import monuseg
 from nuclei.data.augmentation import STRONGER

@@ -13,7 +13,6 @@ from itertools import product
 import numpy as np
 from tqdm import tqdm
 
-import checkout  # noqa: F401
 from nuclei import modelfiles
 from nuclei.data import monuseg
 from nuclei.prediction import confidence, engines, instances, windows

@@ -136,22 +136,6 @@ def imports(source):
             yield node.module.split(".")[0]
 
 
-SCRIPTS = [
-    path
-    for folder in ("tools", "benchmarks", "experiments")
-    for path in sorted((ROOT / folder).glob("*.py"))
-    if 'if __name__ == "__main__":' in path.read_text()
-]
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_each_script_uses_its_own_checkout_whichever_is_installed(path):
-    order = [name for name in imports(path.read_text()) if name in ("checkout", "nuclei")]
-    assert not order or order[0] == "checkout"
-    first = path.with_name("checkout.py").read_text()
-    assert first == (ROOT / "tools" / "checkout.py").read_text()
-
-
 def test_whatever_is_imported_is_required():
     known = {requirement.name for requirement in requirements("requirements.txt")}
     known |= sys.stdlib_module_names | {"nuclei"}

@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei import evaluation, modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered

@@ -8,7 +8,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import checkout  # noqa: F401
 from nuclei import ROOT
 from nuclei.atomic import atomic_write
 

@@ -10,7 +10,6 @@ import platform
 import sys
 import time
 
-import checkout  # noqa: F401
 from nuclei import evaluation, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered

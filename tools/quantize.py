@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 
-import checkout  # noqa: F401
 from nuclei import evaluation, modelfiles, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.errors import InputError

@@ -9,7 +9,6 @@ import argparse
 import shutil
 import sys
 
-import checkout  # noqa: F401
 from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
 from nuclei.data import monuseg, patches, seen
 from nuclei.data.augmentation import AugmentedBatches

@@ -1,6 +1,5 @@
 """Write the tables of results and the cards of the models from `metrics.json`."""
 
-import checkout  # noqa: F401
 from nuclei import ROOT, modelfiles, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.data.alterations import ALTERATIONS

@@ -15,7 +15,8 @@ from pathlib import Path
 import nbformat
 import papermill
 
-import checkout  # noqa: F401
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # whichever checkout is installed
+
 from headless import execute, prepare_environment, tidy
 from nuclei import ROOT
 from nuclei.atomic import atomic_write, expand
