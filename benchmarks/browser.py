@@ -6,6 +6,7 @@ It needs requirements-dev.txt and Chromium. Server and browser run on this machi
 programs on it prolong the seconds.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -15,19 +16,26 @@ from pathlib import Path
 
 import psutil
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
 
 from nuclei import ROOT
 from nuclei.data import synthetic
+from nuclei.errors import InputError, run_script
+
+try:
+    from playwright.sync_api import expect, sync_playwright
+except ImportError:
+    sys.exit("Playwright is not installed: run `pip install -r requirements-dev.txt`.")
 
 SIDES = 1000, 1000, 2000, 4000
 """Pixels of the images that are uploaded one after another."""
 
 FLAGS = "--no-sandbox", "--disable-gpu"
+PORT = "8867"
 
 
 def main():
     """Print a line for each thing that is waited for."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         path = shutil.which("chromium") or driver.chromium.executable_path
         if not Path(path).exists():
@@ -37,13 +45,15 @@ def main():
         browser = driver.chromium.launch(executable_path=path, args=FLAGS)
         began = time.monotonic()
         server = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", "8867"],
+            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", PORT],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         try:
-            line = next(line for line in server.stdout if line.startswith("Open "))
+            line = next((line for line in server.stdout if line.startswith("Open ")), None)
+            if line is None:
+                raise InputError(f"The page did not start: run `make app PORT={PORT}` to see why.")
             _tell("from the command to the address", began)
             print(f"memory of the server: {_megabytes(process := psutil.Process(server.pid))} MB")
             waiting = process.children()
@@ -95,4 +105,4 @@ def _tell(words, began):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
