@@ -111,7 +111,7 @@ print(np.mean(times))
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     if done.returncode:
-        raise InputError(done.stderr.strip().rpartition("InputError: ")[2])
+        raise InputError(done.stderr.strip().rpartition("Error: ")[2])
     return float(done.stdout.split()[-1])
 
 
