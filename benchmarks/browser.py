@@ -1,10 +1,9 @@
 """How long visitors of the page wait, in a real browser, and the memory of each visitor's process.
 
-    python benchmarks/browser.py
-    python benchmarks/browser.py --picture    # take the picture in README.md instead
+    python benchmarks/browser.py [--picture]
 
-It needs requirements-dev.txt and Chromium. Server and browser run on this machine, so other
-programs on it prolong the seconds.
+With --picture it takes the picture in README.md instead. It needs requirements-dev.txt and
+Chromium. Server and browser run on this machine, so other programs on it prolong the seconds.
 """
 
 import argparse
@@ -18,15 +17,21 @@ from pathlib import Path
 
 import psutil
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
 
 from nuclei import ROOT
 from nuclei.data import synthetic
+from nuclei.errors import InputError, run_script
+
+try:
+    from playwright.sync_api import expect, sync_playwright
+except ImportError:
+    sys.exit("Playwright is not installed: run `pip install -r requirements-dev.txt`.")
 
 SIDES = 1000, 1000, 2000, 4000
 """Pixels of the images that are uploaded one after another."""
 
 FLAGS = "--no-sandbox", "--disable-gpu"
+PORT = "8867"
 
 PICTURE, WIDTH = ROOT / "Images" / "app.png", 1150
 """The picture of the page, and its width in pixels: enough for two charts side by side."""
@@ -41,18 +46,21 @@ def main():
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         path = shutil.which("chromium") or driver.chromium.executable_path
         if not Path(path).exists():
-            print("No Chromium: `apt-get install chromium` or `playwright install chromium`.")
-            return
+            raise InputError(
+                "No Chromium: `apt-get install chromium` or `playwright install chromium`."
+            )
         browser = driver.chromium.launch(executable_path=path, args=FLAGS)
         began = time.monotonic()
         server = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", "8867"],
+            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", PORT],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         try:
-            line = next(line for line in server.stdout if line.startswith("Open "))
+            line = next((line for line in server.stdout if line.startswith("Open ")), None)
+            if line is None:
+                raise InputError(f"The page did not start: run `make app PORT={PORT}` to see why.")
             address = line.split()[1]
             if picture:
                 _take(browser.new_page(viewport={"width": WIDTH, "height": 1300}), address)
@@ -129,4 +137,4 @@ def _tell(words, began):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -7,27 +7,30 @@ in strips. Writing them takes four bytes for each pixel.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from load import ROOT, run
+from load import run
 from PIL import Image
+
+from nuclei import modelfiles
+from nuclei.commands.predict import whole
+from nuclei.data import synthetic
+from nuclei.errors import run_script
 
 
 def main():
     """Write the images, and predict each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=12_000, help="pixels (default: %(default)s)")
+    parser.add_argument("--side", type=whole, default=12_000, help="pixels (default: %(default)s)")
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    from nuclei.data import synthetic
-
+    modelfiles.find(options.model)  # before minutes of work
     image = np.full((options.side, options.side, 3), 243, np.uint8)
-    image[:1500, :1500] = np.tile(synthetic.tissue(1, (500, 500))[0], (3, 3, 1))
+    tissue = np.tile(synthetic.tissue(1, (500, 500))[0], (3, 3, 1))
+    image[:1500, :1500] = tissue[: options.side, : options.side]
     with tempfile.TemporaryDirectory() as folder:
         folder, compressed = Path(folder), {"compression": "zlib", "photometric": "rgb"}
         Image.fromarray(image).save(folder / "png.png", compress_level=1)
@@ -44,4 +47,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

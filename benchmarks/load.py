@@ -20,16 +20,17 @@ import numpy as np
 import psutil
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+from nuclei import ROOT, modelfiles
+from nuclei.data import synthetic
+from nuclei.errors import run_script
+from nuclei.slides.pyramid import write_pyramid
+
 BROKEN = 10
 """One in so many files is cut in half."""
 
 
 def make_files(folder, images, slides):
     """Write images and slides; those of a multiple of `BROKEN` are cut in half."""
-    from nuclei.data import synthetic
-    from nuclei.slides.pyramid import write_pyramid
-
     tissues = [synthetic.tissue(seed, (512, 512))[0] for seed in range(10)]
     for number in range(images):
         path = folder / f"image{number:04d}.png"
@@ -45,11 +46,11 @@ def _break(path, number):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def run(arguments, report):
+def run(arguments, report, stderr=subprocess.DEVNULL):
     """Run `nuclei predict`; return its exit code, its report and (seconds, bytes) of its memory."""
     words = ("predict", *arguments, "--instances", "--json", str(report))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": stderr}
     process = subprocess.Popen([sys.executable, "-m", "nuclei", *words], env=environment, **quiet)
     started, samples, watched = time.perf_counter(), [], psutil.Process(process.pid)
     while process.poll() is None:
@@ -77,7 +78,9 @@ def main():
     parser.add_argument("--slides", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
+    if options.images < 5 or options.slides < 2:
+        parser.error("take --images 5 and --slides 2 or more, because the first are broken")
+    modelfiles.find(options.model)  # before minutes of work
     with tempfile.TemporaryDirectory() as folder:
         inputs, out, report = (Path(folder, name) for name in ("in", "out", "report.json"))
         inputs.mkdir()
@@ -112,4 +115,4 @@ def show(code, outcomes, samples):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -9,14 +9,18 @@ Times are seconds of one core, which other programs on the machine hardly change
 import argparse
 import json
 import resource
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+from nuclei import modelzoo
+from nuclei.commands.predict import whole
+from nuclei.data import monuseg
+from nuclei.errors import run_script
+from nuclei.prediction import instances, measures, neighbours, outlines, windows
+from nuclei.slides import tile_nuclei
+from nuclei.slides.tiles import HALO, SIDE
 
 
 def seconds(function, times=3):
@@ -33,15 +37,8 @@ def main():
     """Time one image, one tile, and the neighbours of many nuclei."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
-    parser.add_argument("--nuclei", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--nuclei", type=whole, default=1_000_000, help="default: %(default)s")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    from nuclei import modelzoo
-    from nuclei.data import monuseg
-    from nuclei.prediction import instances, measures, neighbours, outlines, windows
-    from nuclei.slides import tile_nuclei
-    from nuclei.slides.tiles import HALO, SIDE
-
     model, sample = modelzoo.load(options.model), monuseg.load("val", None)[0]
     image = np.pad(sample.image, ((0, 1024), (0, 1024), (0, 0)), mode="symmetric")
     core, window = (HALO, HALO, SIDE, SIDE), (0, 0, SIDE + 2 * HALO, SIDE + 2 * HALO)
@@ -82,4 +79,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,20 +14,23 @@ import tifffile
 
 from nuclei.app import picture
 from nuclei.app.work import Work, read
+from nuclei.commands.predict import whole
 from nuclei.data import synthetic
+from nuclei.errors import run_script
 from nuclei.prediction import engines
 from nuclei.prediction.image import predict_maps
 
 
 def main():
     """Time images of each size."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sides", type=int, nargs="+", default=[1000, 2000, 4000])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", type=whole, nargs="+", default=[1000, 2000, 4000])
+    sides = parser.parse_args().sides
     tissue = synthetic.tissue(3)[0]
     engine = engines.load("unet_instances")
     predict_maps(engine, tissue[:64, :64])  # the first call prepares the network
     print(f"{'pixels':>12} {'MB':>4} {'step':12} {'CPU s':>6} {'s':>6}")
-    for side in parser.parse_args().sides:
+    for side in sides:
         time_image(engine, np.resize(tissue, (side, *tissue.shape[1:])), side)
 
 
@@ -60,4 +63,4 @@ def time_image(engine, rows, side):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

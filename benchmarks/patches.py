@@ -1,8 +1,11 @@
 """Compare the time of `patch_files.write` with `skimage.io.imsave` called for each patch.
 
-Run it as ``python benchmarks/patches.py``. It uses the data that `monuseg.load` finds.
+    python benchmarks/patches.py
+
+It uses the data that `monuseg.load` finds.
 """
 
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +15,7 @@ from skimage.io import imsave
 from tqdm import tqdm
 
 from nuclei.data import monuseg, patch_files, patches
+from nuclei.errors import run_script
 
 
 def write_one_by_one(samples, folder):
@@ -35,6 +39,7 @@ def timed(function, *arguments):
 
 def main():
     """Print the seconds and megabytes of both ways of writing, and the seconds of reading."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     samples = monuseg.load("trainval") + monuseg.load("test")
     with tempfile.TemporaryDirectory() as folder:
         fast, slow = Path(folder, "fast"), Path(folder, "slow")
@@ -47,9 +52,9 @@ def main():
     print(f"{len(samples)} images, patches of {patches.SIZE} pixels, stride {patches.STRIDE}")
     print(f"patch_files.write      {seconds[fast]:6.1f} s  {megabytes[fast]:5.0f} MB")
     print(f"patch_files.read       {reading:6.1f} s")
-    print(f"skimage.io.imsave  {seconds[slow]:6.1f} s  {megabytes[slow]:5.0f} MB")
-    print(f"speed-up           {seconds[slow] / seconds[fast]:6.1f} x")
+    print(f"skimage.io.imsave      {seconds[slow]:6.1f} s  {megabytes[slow]:5.0f} MB")
+    print(f"speed-up               {seconds[slow] / seconds[fast]:6.1f} x")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,14 +1,18 @@
 """Compare pooling with indices and unpooling with TensorFlow's scatter: at least 2 times faster.
 
+    python benchmarks/pooling.py
+
 The feature maps are those of a SegNet on a batch of 8 patches. Each time is that of a forward and a
 backward pass through pooling and unpooling.
 """
 
+import argparse
 import time
 
 import numpy as np
 import tensorflow as tf  # noqa: TID251 - the comparison is with TensorFlow itself
 
+from nuclei.errors import run_script
 from nuclei.networks.pooling import MaxPooling2DWithIndices, MaxUnpooling2D
 from nuclei.networks.segnet import STAGES
 
@@ -57,6 +61,7 @@ def milliseconds(functions, *arguments):
 
 def main():
     """Time both at every stage and print the ratio of the total times."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     rng = np.random.default_rng(0)
     for dtype in ("float32", "bfloat16"):
         total = np.zeros(2)
@@ -74,4 +79,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

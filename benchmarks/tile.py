@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from whole_slide import make_slide
 
+from nuclei.commands.predict import whole
+from nuclei.errors import run_script
 from nuclei.prediction import engines, instances
 from nuclei.prediction.confidence import MIN_SCORE
 from nuclei.slides import find, ome_zarr, tile_nuclei
@@ -37,8 +39,10 @@ def main():
     """Print a table: a row for each step, in CPU seconds per tile."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
-    parser.add_argument("--tiles", type=int, default=6, help="default: %(default)s")
-    parser.add_argument("--engine", nargs="+", default=["keras", "openvino-int8"])
+    parser.add_argument("--tiles", type=whole, default=6, help="default: %(default)s")
+    parser.add_argument(
+        "--engine", nargs="+", choices=engines.ENGINES, default=["keras", "openvino-int8"]
+    )
     options = parser.parse_args()
     spent = defaultdict(list)
 
@@ -103,4 +107,4 @@ def measure(path, folder, model, engine, count, timed):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

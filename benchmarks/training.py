@@ -18,9 +18,11 @@ import plain_pytorch
 
 from nuclei import modelzoo, training
 from nuclei.allocator import keep_freed_memory
+from nuclei.commands.predict import whole
 from nuclei.data import monuseg
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.targets import training_targets
+from nuclei.errors import run_script
 from nuclei.training import devices
 
 BATCH_SIZE = 8
@@ -83,8 +85,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="unet", help="default: %(default)s")
     parser.add_argument("--precision", default="float32", help="default: %(default)s")
-    parser.add_argument("--steps", type=int, default=10, help="default: %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--steps", type=whole, default=10, help="default: %(default)s")
+    parser.add_argument("--repeats", type=whole, default=3, help="default: %(default)s")
     options = parser.parse_args()
     device = devices.prepare(seed=0, precision=options.precision)
     config = modelzoo.read_config(modelzoo.find(options.model))
@@ -126,4 +128,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -13,23 +13,23 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import load
 import numpy as np
-import psutil
 import tifffile
 
-ROOT = Path(__file__).resolve().parents[1]
+from nuclei import ROOT
+from nuclei.data import monuseg
+from nuclei.errors import InputError, run_script
+from nuclei.prediction import engines
+
 GLASS, TILE = 243, 256
 
 
 def make_slide(path, side, share):
     """Write the slide, tile by tile; `share` is the fraction of its area that is tissue."""
-    from nuclei.data import monuseg
-
     pictures = [sample.image for sample in monuseg.load("trainval", None)[:4]]
     rows = np.concatenate([np.concatenate(pictures[:2], 1), np.concatenate(pictures[-2:], 1)])
     period = np.pad(rows[:1024, :2048], ((0, 1024), (0, 0), (0, 0)), mode="symmetric")
@@ -55,32 +55,16 @@ def make_slide(path, side, share):
             writer.write(tiles(level), shape=shape, subfiletype=1, **options)
 
 
-def run(arguments):
-    """Run `nuclei predict`; return its report, its peak memory in GB and its CPU seconds."""
-    out = Path(arguments[arguments.index("--out") + 1])
-    command = [sys.executable, "-m", "nuclei", "predict", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def predict(model, path, engine, out, *more):
+    """Predict the slide; return its report, the peak memory in GB and the CPU seconds."""
     spent = os.times()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    most = 0
-
-    def watch():
-        nonlocal most
-        while process.poll() is None:
-            try:
-                parent = psutil.Process(process.pid)
-                family = [parent, *parent.children(recursive=True)]
-                most = max(most, sum(one.memory_info().rss for one in family))
-            except psutil.Error:
-                pass
-            time.sleep(0.2)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    process.wait()
-    watcher.join()
-    report = json.loads(next(out.glob("*.json")).read_text())
-    return report, most / 1e9, sum(os.times()[2:4]) - sum(spent[2:4])
+    words = (model, str(path), "--engine", engine, "--out", str(out), *more)
+    code, _, samples = load.run(words, Path(f"{out}.json"), stderr=None)
+    if code:
+        sys.exit(code)  # `nuclei predict` has said why
+    report = json.loads((out / f"{path.stem}.json").read_text())
+    work = sum(os.times()[2:4]) - sum(spent[2:4])
+    return report, max(used for _, used in samples) / 1e9, work
 
 
 @contextmanager
@@ -102,16 +86,17 @@ def workers(count):
             process.wait()
 
 
-def bare_seconds(model_name, engine, path):
+def bare_seconds(model, path, engine):
     """Seconds of one forward pass over a tile with its halo, measured in a new process."""
     code = f"""
 import time, numpy as np
 from nuclei.prediction import engines
 from nuclei.slides.slide import Slide
 from nuclei.slides.tiles import HALO, SIDE
-slide, engine = Slide({str(path)!r}), engines.load({model_name!r}, {engine!r})
-side, middle = SIDE + 2 * HALO, slide.shape[0] // 2
-views = [slide.read(middle + 300 * i, middle, side, side) for i in range(6)]
+slide, engine = Slide({str(path)!r}), engines.load({model!r}, {engine!r})
+side = SIDE + 2 * HALO
+first = (slide.shape[0] - side) // 2
+views = [slide.read(first + 30 * i, first, side, side) for i in range(6)]
 engine.forward(views[0][None])
 times = []
 for _ in range(5):
@@ -123,8 +108,10 @@ print(np.mean(times))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
+    if done.returncode:
+        raise InputError(done.stderr.strip().rpartition("Error: ")[2])
     return float(done.stdout.split()[-1])
 
 
@@ -134,19 +121,20 @@ def main():
     parser.add_argument("--side", type=int, default=6144, help="pixels (default: %(default)s)")
     parser.add_argument("--tissue", type=float, default=0.4, help="fraction (default: %(default)s)")
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
-    parser.add_argument("--engine", default="auto", help="default: %(default)s")
+    choices = engines.AUTO, *engines.ENGINES
+    parser.add_argument("--engine", choices=choices, default="auto", help="default: %(default)s")
     parser.add_argument("--processes", action="store_true", help="also time two processes")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.tif"
         make_slide(path, options.side, options.tissue)
         print(f"slide of {options.side} pixels a side, {path.stat().st_size / 1e6:.0f} MB")
-        network = options.model, options.engine, path
+        network = options.model, path, options.engine
         bare = bare_seconds(*network)
-        words = [options.model, str(path), "--engine", options.engine, "--out"]
-        report, memory, work = run([*words, f"{folder}/one"])
+        report, memory, work = predict(*network, Path(folder, "one"))
         count, seconds = report["tiles"], report["seconds"]
+        if not count:
+            raise InputError("No tissue was found on the slide: choose a larger --side.")
         bare = (bare + bare_seconds(*network)) / 2  # before and after: clocks drift
         print(
             f"{count} tiles and {report['nuclei']:,} nuclei in {seconds:.0f} s, "
@@ -157,8 +145,8 @@ def main():
             seconds = []
             for count in (1, 2):
                 with workers(count) as address:
-                    where = [f"{folder}/{count}", "--scheduler", address]
-                    seconds.append(run([*words, *where])[0]["seconds"])
+                    where = Path(folder, str(count)), "--scheduler", address
+                    seconds.append(predict(*network, *where)[0]["seconds"])
             print(
                 f"one single-threaded process {seconds[0]:.0f} s, two {seconds[1]:.0f} s: "
                 f"{seconds[0] / seconds[1]:.2f} times"
@@ -166,4 +154,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -17,6 +17,7 @@ import numpy as np
 
 from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg, synthetic
+from nuclei.errors import run_script
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts, instances, windows
 from nuclei.scores import pixels
@@ -203,4 +204,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

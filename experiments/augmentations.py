@@ -19,9 +19,11 @@ After an interruption, the same command continues after the last epoch.
 import argparse
 
 from nuclei import ROOT, evaluation, modelzoo
-from nuclei.data import monuseg
+from nuclei.commands.predict import whole
+from nuclei.data import loading, monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.data.augmentation import STRONGER, AugmentedBatches
+from nuclei.errors import run_script
 from nuclei.scores import KEY_SCORES
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
@@ -45,7 +47,8 @@ def train(samples, epochs, folder, augmentation, precision="auto", seed=0):
     network.compile(
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
     )
-    checkpoint = Checkpoint(folder, batches, steps, monitor=None)
+    settings = {"data": loading.source(None), "epochs": epochs, "augmentation": augmentation}
+    checkpoint = Checkpoint(folder, batches, steps, monitor=None, settings=settings)
     done = checkpoint.restore(network)
     network.fit(
         batches.starting(done * steps),
@@ -64,7 +67,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--unseen", nargs="+", default=["val", "kidney", "stomach"])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=whole, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
@@ -94,4 +97,4 @@ def _split(name, parser):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,6 +1,6 @@
 """Where the limits of `python -m nuclei check` lie: what right and wrong data sets measure.
 
-    python experiments/check_limits.py
+    python experiments/check_limits.py [--others 1]
 
 Measures the training and validation images of MoNuSeg; the test images are not read. Each line of
 the table has the limit and what was found on both sides of it: the fit of annotations with their
@@ -14,10 +14,12 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from nuclei.data import monuseg, overlap
+from nuclei.commands.predict import whole
+from nuclei.data import loading, monuseg, overlap
 from nuclei.data.alignment import FIT, VIEWS, align
 from nuclei.data.check_image import SHIFT
 from nuclei.data.overlap import Reduced
+from nuclei.errors import run_script
 
 SHIFTS = ((3, 0), (-12, 7))
 """Down and right, in pixels, by which annotations are moved."""
@@ -68,10 +70,10 @@ def main():
     """Print the table, line by line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     text = "with so many other images each annotation is compared (default 1)"
-    parser.add_argument("--others", type=int, default=1, help=text)
+    parser.add_argument("--others", type=whole, default=1, help=text)
     options = parser.parse_args()
     samples = monuseg.load("trainval")
-    print(f"{len(samples)} images of MoNuSeg, training and validation")
+    print(f"{len(samples)} images of {loading.source(None)}, training and validation")
     print(f"{'measured':38} {'limit':>6} {'number':>7} {'lowest':>7} {'median':>7} {'highest':>8}")
     for title, limit, values in measured(samples, options.others):
         low, middle, high = np.min(values), np.median(values), np.max(values)
@@ -129,4 +131,4 @@ def measured(samples, others):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from nuclei import modelfiles, modelzoo
 from nuclei.data import monuseg
+from nuclei.errors import run_script
 from nuclei.prediction import confidence, instances, windows
 from nuclei.scores.objects import Overlaps, object_scores
 from nuclei.scores.pixels import confusion
@@ -84,4 +85,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from nuclei import modelzoo
+from nuclei.commands.predict import whole
 from nuclei.data import synthetic
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.dataset import Sample, scale
+from nuclei.errors import run_script
 from nuclei.networks import unet
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 
@@ -48,9 +50,9 @@ def train(train, val, epochs, seed, start="unet", first=False, rate=2e-3):
         modelzoo.start_from(network, start)
     images, masks = [one.image for one in train], [one.mask for one in train]
     truth = np.stack([one.image for one in val]), np.stack([one.mask for one in val])[..., None]
-    half = epochs // 2
+    half = epochs // 2 if first else 0
     scores = []
-    for frozen, number in [(True, half), (False, epochs - half)] if first else [(False, epochs)]:
+    for frozen, number in [(True, half), (False, epochs - half)] if half else [(False, epochs)]:
         for layer in network.layers:
             layer.trainable = not (frozen and layer.name.startswith(("encoder", "bottleneck")))
         batches = AugmentedBatches(images, masks, BATCH_SIZE, seed, **CUT)
@@ -86,8 +88,8 @@ def train(train, val, epochs, seed, start="unet", first=False, rate=2e-3):
 def main():
     """Train each way with each seed and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=whole, default=4)
+    parser.add_argument("--seeds", type=whole, default=2)
     options = parser.parse_args()
     samples = [tissue(seed) for seed in range(100, 108)]
     print(f"{'':22}{'before':>8}{'after, of each seed':>24}", flush=True)
@@ -101,4 +103,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,8 +14,10 @@ import argparse
 import numpy as np
 
 from nuclei import ROOT
-from nuclei.data import monuseg, patch_files
+from nuclei.commands.predict import whole
+from nuclei.data import loading, monuseg, patch_files
 from nuclei.data.augmentation import AugmentedBatches
+from nuclei.errors import run_script
 from nuclei.networks import unet
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices
 from nuclei.training.history import read_history
@@ -32,7 +34,8 @@ def train(images, masks, val, steps, epochs, seed, folder):
         adamw(epochs * steps), bce_dice_loss, metrics=[Dice()], jit_compile=device["jit_compile"]
     )
     batches = AugmentedBatches(images, masks, BATCH_SIZE, seed)
-    checkpoint = Checkpoint(folder, batches, steps)
+    settings = {"data": loading.source(None), "epochs": epochs}
+    checkpoint = Checkpoint(folder, batches, steps, settings=settings)
     done = checkpoint.restore(network)
     network.fit(
         batches.starting(done * steps),
@@ -51,8 +54,8 @@ def train(images, masks, val, steps, epochs, seed, folder):
 def main():
     """Train both ways with each seed and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=whole, default=8)
+    parser.add_argument("--seeds", type=whole, default=2)
     options = parser.parse_args()
     samples, val = monuseg.load("train"), patch_files.cut_all(monuseg.load("val"))
     files = patch_files.cut_all(samples)  # the pixels that patch_generator.ipynb writes
@@ -76,4 +79,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -18,12 +18,13 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries, relabel_sequential
 from tqdm import tqdm
 
-from nuclei import ROOT, modelzoo
-from nuclei.atomic import atomic_write
+from nuclei import modelzoo
+from nuclei.commands.predict import whole
 from nuclei.data import monuseg
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.targets import relative_distance
-from nuclei.networks import unet, weights
+from nuclei.errors import run_script
+from nuclei.networks import unet
 from nuclei.prediction import instances, windows
 from nuclei.scores.objects import object_scores
 from nuclei.scores.pixels import confusion
@@ -112,22 +113,16 @@ class Batches(AugmentedBatches):
 
 
 def train(way, samples, epochs, seed):
-    """Train one way, or load what an earlier run has trained."""
+    """Train one way."""
     device = devices.prepare(seed)
     batches = Batches(samples, WAYS[way][0], seed)
     network = unet(WIDTH, channels=batches[0][1].shape[-1])
-    path = ROOT / "checkpoints" / "representations" / f"{way}-{epochs}-{seed}.weights.h5"
-    if path.exists():
-        weights.load_weights(network, path, "remove it.")
-        return network
     modelzoo.start_from(network, START)
     steps = epochs * batches.steps_per_epoch
     loss = bce_dice_loss if network.output_shape[-1] == 1 else mask_distance_loss
     accelerate(network)
     network.compile(adamw(steps, LEARNING_RATE), loss, jit_compile=device["jit_compile"])
     network.fit(batches, steps_per_epoch=steps, shuffle=False)
-    with atomic_write(path) as temporary:
-        weights.save_weights(network, temporary)
     return network
 
 
@@ -144,7 +139,7 @@ def main():
     """Train and score each way, and print a row for it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="default: all")
-    parser.add_argument("--epochs", type=int, default=2, help="of 108 batches of 8 patches")
+    parser.add_argument("--epochs", type=whole, default=2, help="of 108 batches of 8 patches")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     samples, val = monuseg.load("train"), monuseg.load("val")
@@ -171,4 +166,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

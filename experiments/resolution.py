@@ -14,6 +14,7 @@ from PIL import Image
 
 from nuclei import modelzoo
 from nuclei.data import monuseg
+from nuclei.errors import run_script
 from nuclei.images.resolution import MPP
 from nuclei.prediction.image import predict_image
 from nuclei.scores import pixels
@@ -59,4 +60,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

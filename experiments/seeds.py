@@ -15,8 +15,10 @@ import numpy as np
 from augmentations import train
 
 from nuclei import ROOT, evaluation
+from nuclei.commands.predict import whole
 from nuclei.data import monuseg
 from nuclei.data.augmentation import STRONGER
+from nuclei.errors import run_script
 from nuclei.scores import KEY_SCORES
 
 
@@ -24,7 +26,7 @@ def main():
     """Train one UNet for each seed and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=whole, default=10)
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     samples = {split: monuseg.load(split) for split in ("train", "val", "test")}
@@ -48,4 +50,4 @@ def _text(scores):
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from nuclei import modelfiles
 from nuclei.data import monuseg
+from nuclei.errors import run_script
 from nuclei.prediction import confidence, engines, instances, windows
 from nuclei.scores.objects import object_scores
 
@@ -69,4 +70,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

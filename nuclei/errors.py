@@ -1,4 +1,6 @@
-"""Errors that the user can fix, and parts of their sentences."""
+"""Errors that the user can fix, parts of their sentences, and how a script says them."""
+
+import sys
 
 
 class InputError(ValueError):
@@ -10,6 +12,23 @@ class SlideError(InputError):
 
     Other slides and other parts still can be read.
     """
+
+
+def run_script(main):
+    """Run a script and end the process: with a sentence, and no traceback, where one is enough.
+
+    Parameters
+    ----------
+    main : callable
+        Takes nothing; returns the exit code, or None for 0.
+    """
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
 
 
 LONGEST = 200

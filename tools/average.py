@@ -7,14 +7,13 @@ share of each is chosen on the validation images.
 """
 
 import argparse
-import sys
 
 import numpy as np
 
 from nuclei import evaluation, modelfiles, modelzoo
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
-from nuclei.errors import InputError
+from nuclei.errors import InputError, run_script
 from nuclei.training import Checkpoint, recompute_statistics
 from nuclei.training.history import read_history
 from refit import batches_of, check_record
@@ -108,7 +107,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(str(error))
+    run_script(main)

@@ -13,7 +13,7 @@ import time
 from nuclei import evaluation, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
-from nuclei.errors import InputError
+from nuclei.errors import InputError, run_script
 from nuclei.prediction import engines
 from nuclei.scores import KEY_SCORES
 from nuclei.training import devices
@@ -98,7 +98,4 @@ def _summary(report):
 
 
 if __name__ == "__main__":
-    try:
-        measure(names=sys.argv[1:])
-    except InputError as error:
-        sys.exit(str(error))
+    run_script(lambda: measure(names=sys.argv[1:]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from nuclei import evaluation, modelfiles, modelzoo, outputs
 from nuclei.data import monuseg
-from nuclei.errors import InputError
+from nuclei.errors import InputError, run_script
 from nuclei.prediction.engines import convert, files
 from nuclei.prediction.engines.openvino_engine import OpenVINOEngine
 
@@ -167,7 +167,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except InputError as error:
-        sys.exit(str(error))
+    run_script(lambda: main(sys.argv[1:]))

@@ -7,13 +7,12 @@ last one is kept. The validation scores on the card remain those of the first tr
 
 import argparse
 import shutil
-import sys
 
 from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
 from nuclei.data import monuseg, patches, seen
 from nuclei.data.augmentation import AugmentedBatches
 from nuclei.data.targets import training_targets
-from nuclei.errors import InputError
+from nuclei.errors import InputError, run_script
 from nuclei.training import devices
 from nuclei.training.history import read_history
 from nuclei.training.record import provenance
@@ -175,7 +174,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(str(error))
+    run_script(main)
