@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 
-from nuclei import evaluation, modelzoo, outputs
+from nuclei import evaluation, modelfiles, modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
 from nuclei.errors import InputError, run_script
@@ -43,7 +43,7 @@ def measure(root=modelzoo.MODELS, names=()):
     if monuseg.find() is None:
         raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     for name in names:  # before minutes of work
-        outputs.check_monuseg(root / name)
+        outputs.check_monuseg(modelfiles.find(root / name))
     images = {split: monuseg.load(split) for split in ("val", "test")}
     for name in names or outputs.models_of(root=root):
         folder, start = root / name, time.perf_counter()

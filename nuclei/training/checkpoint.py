@@ -113,8 +113,8 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         for name in sorted(before.keys() & self.settings.keys()):
             if before[name] != self.settings[name]:
                 raise InputError(
-                    f"{self.folder} holds a training that is not finished and has another {name} "
-                    f"({before[name]}, not {self.settings[name]}): set it back, or {cure}"
+                    f"{self.folder} holds a training with other settings ({name}: {before[name]}, "
+                    f"not {self.settings[name]}): set it back, or {cure}"
                 )
 
     def best(self):

@@ -61,10 +61,12 @@ def adamw(steps, learning_rate=2e-3, warmup=0.05, weight_decay=1e-4, ema=0.995):
     Raises
     ------
     InputError
-        If there is no step.
+        If there is no step, or the learning rate is not above 0.
     """
     if steps < 1:
         raise InputError("A training has at least one step: set EPOCHS to 1 or more.")
+    if learning_rate <= 0:
+        raise InputError("A learning rate is above 0: set LEARNING_RATE to about 1e-3.")
     # In a short training, limit the average to about the last fifth of the steps.
     ema = min(ema, 1 - 5 / max(steps, 10))
     rising = max(1, round(steps * warmup))

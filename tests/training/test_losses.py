@@ -134,3 +134,9 @@ def test_a_short_training_averages_over_fewer_steps(steps, momentum):
 def test_a_training_without_a_step_is_told():
     with pytest.raises(InputError, match="at least one step: set EPOCHS to 1 or more"):
         training.adamw(0)
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3])
+def test_a_learning_rate_that_learns_nothing_is_told(rate):
+    with pytest.raises(InputError, match="set LEARNING_RATE to about 1e-3"):
+        training.adamw(100, rate)
