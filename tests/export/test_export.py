@@ -129,6 +129,9 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(InputError, match="pip install tf2onnx onnxruntime`"):
         formats.require("onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match="pip install openvino`, or use --format keras"):
+        formats.require("openvino")
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "bioimageio"])
