@@ -10,7 +10,7 @@ from ..images import write_png
 from ..images.resolution import MPP
 from ..modelfiles import read_metrics
 from ..outputs import MONUSEG
-from ..prediction.windows import GRID, MARGIN
+from ..prediction.windows import GRID
 
 LICENCE = "CC-BY-NC-SA-4.0"
 """Of MoNuSeg, and so of the weights that were trained on it."""
@@ -24,6 +24,10 @@ PAPERS = {
 
 CHANNELS = ("nucleus", "distance")
 """Of the output: the probability of nucleus, and the relative distance to its border."""
+
+HALO = GRID
+"""Pixels that BioImage.IO adds on each side of an image and discards: at least `windows.MARGIN`,
+and such that the sides stay multiples of `GRID`."""
 
 
 def facts(folder, licence=None):
@@ -177,7 +181,7 @@ def describe(facts, parts, weights, channels):
 
     documentation = parts / "README.md"
     documentation.write_bytes(facts["documentation"])
-    sizes = v0_5.ParameterizedSize(min=2 * GRID, step=GRID)
+    sizes = v0_5.ParameterizedSize(min=2 * HALO + GRID, step=GRID)
     space = {"scale": MPP, "unit": "micrometer"}
     image = v0_5.InputTensorDescr(
         id=v0_5.TensorId("image"),
@@ -198,7 +202,7 @@ def describe(facts, parts, weights, channels):
         axes=[
             v0_5.BatchAxis(),
             *(
-                v0_5.SpaceOutputAxisWithHalo(id=size.axis_id, size=size, halo=MARGIN, **space)
+                v0_5.SpaceOutputAxisWithHalo(id=size.axis_id, size=size, halo=HALO, **space)
                 for size in reference
             ),
             v0_5.ChannelAxis(channel_names=[v0_5.Identifier(one) for one in CHANNELS[:channels]]),

@@ -47,7 +47,7 @@ def require(form):
             f"{keras_backend.name()}: set KERAS_BACKEND=tensorflow, or use --format keras."
         )
     if form == "openvino":
-        import_openvino()
+        import_openvino(instead="--format keras")
     try:
         for module in NEEDS[form]:
             importlib.import_module(module)

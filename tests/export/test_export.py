@@ -11,11 +11,11 @@ import pytest
 from nuclei import keras_backend, modelzoo
 from nuclei.__main__ import main
 from nuclei.errors import InputError
-from nuclei.export import formats
+from nuclei.export import bioimage, formats
 from nuclei.export.write import export, output
 from nuclei.prediction import windows
 
-CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 1, "channels": 2}}
+CONFIG = {"network": "unet", "arguments": {"width": 2, "depth": 4, "channels": 2}}
 FORMATS = ["keras", "openvino", "onnx", "litert"]
 
 
@@ -63,6 +63,19 @@ def test_bioimageio_accepts_and_runs_the_package(folder, tmp_path):
     assert model.license == "CC-BY-4.0"
     assert model.outputs[0].axes[-1].channel_names == ["nucleus", "distance"]
     assert len(model.covers) == 1 and model.cite[0].doi and model.documentation
+
+
+def test_bioimageio_predicts_other_sizes(folder, tmp_path):
+    need("bioimageio")
+    from bioimageio.core import predict
+
+    path, _ = export(folder, "bioimageio", tmp_path / "small.zip", licence="CC-BY-4.0")
+    image = np.random.default_rng(1).integers(0, 256, (1, 96, 160, 3), np.uint8)
+    (found,) = predict(model=path, inputs={"image": image}).members.values()
+    around = [(0, 0), (bioimage.HALO,) * 2, (bioimage.HALO,) * 2, (0, 0)]
+    maps = windows.forward(modelzoo.load(folder), np.pad(image, around, mode="symmetric"))
+    inner = np.s_[:, bioimage.HALO : -bioimage.HALO, bioimage.HALO : -bioimage.HALO]
+    np.testing.assert_allclose(np.asarray(found.data), maps[inner], atol=1e-5)
 
 
 def test_a_package_of_weights_from_monuseg_has_its_licence_and_papers():
@@ -129,6 +142,9 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(InputError, match="pip install tf2onnx onnxruntime`"):
         formats.require("onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match="pip install openvino`, or use --format keras"):
+        formats.require("openvino")
 
 
 @pytest.mark.parametrize("form", [*FORMATS, "bioimageio"])

@@ -5,8 +5,13 @@ import sys
 from ...errors import InputError
 
 
-def import_openvino():
+def import_openvino(instead="--engine keras"):
     """Import OpenVINO, without the telemetry that its conversion sends unless one declines.
+
+    Parameters
+    ----------
+    instead : str
+        The option that does without OpenVINO, for the error message.
 
     Returns
     -------
@@ -22,6 +27,6 @@ def import_openvino():
         import openvino
     except ImportError:
         raise InputError(
-            "OpenVINO is not installed: run `pip install openvino`, or use --engine keras."
+            f"OpenVINO is not installed: run `pip install openvino`, or use {instead}."
         ) from None
     return openvino
