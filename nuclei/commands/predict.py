@@ -231,8 +231,9 @@ def _predict_images(options, images, batch):
 
 def _settings(options, path):
     """How the nuclei of an image are found, for its AnnData file."""
-    names = "model", "threshold", "min_score", "augment", "measures"
-    return {"image": path.name, **{name: getattr(options, name) for name in names}}
+    from ..prediction.h5ad import SETTINGS
+
+    return {"image": path.name, **{name: getattr(options, name) for name in SETTINGS}}
 
 
 def _check_outputs(images, out, report):

@@ -64,7 +64,7 @@ def curves(history, score, title, ylabel):
     ----------
     history : list of dict of str to float
         One row per epoch with `epoch`, `<score>`, `val_<score>` and `val_dice`. The epoch with the
-        highest `val_dice` is marked.
+        highest `val_dice`, whose weights are kept, is marked.
     score : str
         Name of the score in `history`.
     title, ylabel : str
@@ -73,19 +73,20 @@ def curves(history, score, title, ylabel):
     -------
     Figure
     """
-    figure = Figure(figsize=(6, 3.6))
+    figure = Figure(figsize=(6, 3.9))
     axis = figure.subplots()
+    axis.margins(x=0.02)  # no tick at epoch 0
     epochs = [row["epoch"] for row in history]
-    axis.plot(epochs, [row[score] for row in history], label="training (augmented patches)")
-    axis.plot(epochs, [row[f"val_{score}"] for row in history], label="validation patients")
+    axis.plot(epochs, [row[score] for row in history], label="training, augmented")
+    axis.plot(epochs, [row[f"val_{score}"] for row in history], label="validation")
     best = max(history, key=lambda row: row["val_dice"])
     axis.plot(
         best["epoch"], best[f"val_{score}"], "o", color=VERMILION,
-        label=f"best epoch: {best['epoch']:.0f}, {best[f'val_{score}']:.3f}",
+        label=f"kept: epoch {best['epoch']:.0f}, {best[f'val_{score}']:.3f}",
     )  # fmt: skip
     axis.set(title=title, xlabel="epoch", ylabel=ylabel)
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    axis.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 

@@ -11,6 +11,11 @@ PLACE = ("label", "x_um", "y_um")
 """Columns that are no measures: the name of a nucleus and its position."""
 
 
+SETTINGS = "model", "threshold", "min_score", "augment", "measures"
+"""What a file tells of how its nuclei were found, besides the name of the image or slide: no path,
+because files are shared."""
+
+
 def check_installed():
     """Raise an InputError unless the optional package anndata is there."""
     if find_spec("anndata") is None:

@@ -47,13 +47,14 @@ def test_curves_mark_the_epoch_with_the_best_validation_dice():
         {"epoch": i, "loss": 1 / i, "val_loss": 2 / i, "dice": 0.5, "val_dice": dice}
         for i, dice in enumerate((0.5, 0.8, 0.7), start=1)
     ]
-    (axis,) = charts.curves(history, "loss", "Loss", "loss").axes
+    figure = charts.curves(history, "loss", "Loss", "loss")
+    (axis,) = figure.axes
     assert [line.get_ydata().tolist() for line in axis.lines[:2]] == [
         [1 / i for i in (1, 2, 3)],
         [2 / i for i in (1, 2, 3)],
     ]
     assert axis.lines[2].get_xdata() == [2] and axis.lines[2].get_ydata() == [1]
-    assert axis.get_legend().texts[2].get_text() == "best epoch: 2, 1.000"
+    assert figure.legends[0].texts[2].get_text() == "kept: epoch 2, 1.000"
 
 
 def test_comparison_shows_every_run_and_the_mean_at_the_end():

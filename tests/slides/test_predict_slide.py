@@ -135,7 +135,9 @@ class TestResults:
         np.testing.assert_array_equal(cells.obsm["spatial"], places)
         solidity = cells[:, "solidity"].X[:, 0]
         np.testing.assert_allclose(solidity, table["solidity"], rtol=1e-6)
-        assert cells.uns["nuclei"]["measures"] == "all"
+        told = cells.uns["nuclei"]
+        assert told["image"] == slide.name and told["measures"] == "all"
+        assert not told.keys() & {"slide", "bytes", "content"}  # no path and no hashes are shared
         with pytest.raises(InputError, match=r"another measures \(all, not basic\)"):
             predict_slide.predict("red", slide, tmp_path / "all")
 
