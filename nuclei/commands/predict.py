@@ -160,7 +160,7 @@ def _modified(path):
 
 def _predict_images(options, images, batch):
     """Find the nuclei of images that fit into memory."""
-    from ..prediction import artefacts, engines, results
+    from ..prediction import artefacts, engines, h5ad, results
     from ..prediction.image import predict_image
 
     name = engines.choose(options.model, options.engine)
@@ -210,7 +210,7 @@ def _predict_images(options, images, batch):
                 options.out,
                 name_of(path),
                 choice=options.measures,
-                settings=_settings(options, path) if options.anndata else None,
+                settings=h5ad.summary(path, vars(options)) if options.anndata else None,
                 record=made_from,
                 **kinds,
             )
@@ -227,13 +227,6 @@ def _predict_images(options, images, batch):
             "(40x). If they have others, give them with --mpp.",
             file=sys.stderr,
         )
-
-
-def _settings(options, path):
-    """How the nuclei of an image are found, for its AnnData file."""
-    from ..prediction.h5ad import SETTINGS
-
-    return {"image": path.name, **{name: getattr(options, name) for name in SETTINGS}}
 
 
 def _check_outputs(images, out, report):

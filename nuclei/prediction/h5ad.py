@@ -1,6 +1,7 @@
 """A table of nuclei as an AnnData file, for squidpy, scanpy and the other tools of scverse."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -10,16 +11,33 @@ from ..errors import InputError
 PLACE = ("label", "x_um", "y_um")
 """Columns that are no measures: the name of a nucleus and its position."""
 
-
-SETTINGS = "model", "threshold", "min_score", "augment", "measures"
-"""What a file tells of how its nuclei were found, besides the name of the image or slide: no path,
-because files are shared."""
+SETTINGS = "threshold", "min_score", "augment", "measures"
+"""Settings that a file tells, besides the names of the image and of the model."""
 
 
 def check_installed():
     """Raise an InputError unless the optional package anndata is there."""
     if find_spec("anndata") is None:
         raise InputError("--anndata needs a package that is not installed: pip install anndata.")
+
+
+def summary(image, chosen):
+    """What a file tells of how its nuclei were found: no paths, because files are shared.
+
+    Parameters
+    ----------
+    image : str or Path
+        The image or slide.
+    chosen : dict
+        `model`, a name or a path, the `SETTINGS`, and others that are left out.
+
+    Returns
+    -------
+    dict
+        The `settings` of `write`.
+    """
+    names = {"image": Path(image).name, "model": Path(chosen["model"]).absolute().name}
+    return names | {name: chosen[name] for name in SETTINGS}
 
 
 def write(path, columns, settings):
@@ -36,7 +54,7 @@ def write(path, columns, settings):
     columns : dict of str to array_like, shape (N,)
         As in `measures.COLUMNS`; None or NaN where there is no value.
     settings : dict
-        How the nuclei were found. What is None is left out.
+        How the nuclei were found, as from `summary`. What is None is left out.
 
     Raises
     ------

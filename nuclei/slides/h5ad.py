@@ -22,5 +22,4 @@ def write(stem):
         table = pq.read_table(file)
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "geometry"}
     settings = json.loads(Path(f"{stem}.json").read_text(encoding="utf-8"))["settings"]
-    told = {name: settings[name] for name in h5ad.SETTINGS}
-    h5ad.write(f"{stem}.h5ad", columns, {"image": Path(settings["slide"]).name, **told})
+    h5ad.write(f"{stem}.h5ad", columns, h5ad.summary(settings["slide"], settings))

@@ -44,6 +44,13 @@ def test_an_image_gives_an_anndata_file(tissue, tmp_path, monkeypatch, choice):
     assert settings["image"] == "a b.png" and settings["measures"] == choice
 
 
+def test_the_summary_tells_names_and_no_paths():
+    chosen = dict.fromkeys(h5ad.SETTINGS, 0) | {"model": "/home/me/my_unet", "content": ["ab"]}
+    told = h5ad.summary("/patients/a.svs", chosen)
+    assert (told.pop("image"), told.pop("model")) == ("a.svs", "my_unet")
+    assert told.keys() == set(h5ad.SETTINGS)
+
+
 def test_no_nuclei_and_no_neighbour_are_written_too(tmp_path):
     anndata = pytest.importorskip("anndata", reason=MISSING)
     columns = {name: [1] for name in measures.COLUMNS["all"]} | {"nearest_nucleus_um": [None]}
