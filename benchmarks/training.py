@@ -20,7 +20,7 @@ from nuclei import modelzoo, training
 from nuclei.allocator import keep_freed_memory
 from nuclei.commands.predict import whole
 from nuclei.data import monuseg
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.data.targets import training_targets
 from nuclei.errors import run_script
 from nuclei.training import devices

@@ -22,7 +22,8 @@ from nuclei import ROOT, evaluation, modelzoo
 from nuclei.commands.predict import whole
 from nuclei.data import loading, monuseg
 from nuclei.data.alterations import ALTERATIONS, altered
-from nuclei.data.augmentation import STRONGER, AugmentedBatches
+from nuclei.data.augmentation import STRONGER
+from nuclei.data.batches import AugmentedBatches
 from nuclei.errors import run_script
 from nuclei.scores import KEY_SCORES
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices

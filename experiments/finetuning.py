@@ -16,7 +16,7 @@ import numpy as np
 from nuclei import modelzoo
 from nuclei.commands.predict import whole
 from nuclei.data import synthetic
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.data.dataset import Sample, scale
 from nuclei.errors import run_script
 from nuclei.networks import unet

@@ -16,7 +16,7 @@ import numpy as np
 from nuclei import ROOT
 from nuclei.commands.predict import whole
 from nuclei.data import loading, monuseg, patch_files
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.errors import run_script
 from nuclei.networks import unet
 from nuclei.training import Checkpoint, Dice, accelerate, adamw, bce_dice_loss, devices

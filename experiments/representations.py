@@ -21,7 +21,7 @@ from tqdm import tqdm
 from nuclei import modelzoo
 from nuclei.commands.predict import whole
 from nuclei.data import monuseg
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.data.targets import relative_distance
 from nuclei.errors import run_script
 from nuclei.networks import unet

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nuclei import training
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.errors import InputError
 from nuclei.networks import unet
 from nuclei.training import devices

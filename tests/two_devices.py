@@ -12,14 +12,14 @@ import numpy as np
 import reference
 
 from nuclei import training
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.networks.unet import unet
 from nuclei.training import devices
 
 STEPS = 3
 SIZES = {"size": 32, "stride": 32}
 folder = sys.argv[1]
-devices.list_gpus = lambda: ["gpu:0", "gpu:1"]
+keras.distribution.list_devices = lambda kind: [f"{kind}:0", f"{kind}:1"]
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf  # noqa: TID251
 

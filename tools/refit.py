@@ -10,7 +10,7 @@ import shutil
 
 from nuclei import ROOT, evaluation, model_card, modelfiles, modelzoo, outputs, training
 from nuclei.data import monuseg, patches, seen
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.data.targets import training_targets
 from nuclei.errors import InputError, run_script
 from nuclei.training import devices

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nuclei.data import synthetic
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.data.stains import STAINS, optical_density, restain, style, transmitted
 
 WEAK = {"stain": 0, "tint": 0, "brightness": 0, "blur": 0}

@@ -11,7 +11,7 @@ import reference
 
 from nuclei import training
 from nuclei.atomic import locked
-from nuclei.data.augmentation import AugmentedBatches
+from nuclei.data.batches import AugmentedBatches
 from nuclei.errors import InputError
 from nuclei.networks.unet import unet
 from nuclei.training.history import read_history, write_history
