@@ -19,6 +19,9 @@ LOCAL = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.profile.enabled": False,
+    # By default a worker that was silent for five minutes is given up, even if all of the computer
+    # slept. A worker in this process would not come back, and the run would wait for ever.
+    "distributed.scheduler.worker-ttl": None,
 }
 """Dask settings for workers on this machine."""
 
@@ -57,10 +60,7 @@ def connect(workers=1, scheduler=None, needed=()):
     logging.getLogger("distributed").setLevel(logging.ERROR)
     # It logs a lost scheduler with tracebacks; `_result` says it in a sentence.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    settings = {"distributed.comm.timeouts.connect": PATIENCE}
-    if not scheduler:
-        settings |= LOCAL
-    with dask.config.set(settings):
+    with dask.config.set({"distributed.comm.timeouts.connect": PATIENCE} if scheduler else LOCAL):
         if scheduler:
             try:
                 client = distributed.Client(scheduler)

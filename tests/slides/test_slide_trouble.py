@@ -1,12 +1,14 @@
 """Whole slides whatever happens on the way: lost files, full disks, interruptions."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import dask
 import distributed
 import pyarrow.parquet as pq
 import pytest
@@ -228,6 +230,21 @@ class TestTrouble:
             dask_cluster.connect(workers=2),
         ):
             pass
+
+    def test_a_run_goes_on_after_the_computer_has_slept(self, monkeypatch):
+        """An hour passes, by the clock, whenever Dask looks whether its worker is silent."""
+        hours, now = itertools.count(), time.time
+        monkeypatch.setattr("distributed.scheduler.time", lambda: now() + 3600 * next(hours))
+        with (
+            dask.config.set({"distributed.scheduler.worker-ttl": "100ms"}),
+            dask_cluster.connect() as client,
+        ):
+            assert client.submit(time.sleep, 0.5).result(timeout=20) is None
+
+    def test_processes_of_a_busy_computer_may_take_long_to_answer(self, monkeypatch):
+        monkeypatch.setattr(dask_cluster, "PATIENCE", "1us")
+        with dask_cluster.connect() as client:
+            assert client.submit(abs, -1).result() == 1
 
     @pytest.mark.parametrize(
         ("error", "said"),
