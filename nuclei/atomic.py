@@ -181,8 +181,9 @@ def atomic_folder(folder):
     folder = expand(folder).resolve()
     leftovers = f".{glob.escape(folder.name)}-????????.*"
     for leftover in folder.parent.glob(leftovers):  # left by killed runs
-        if time.time() - leftover.stat().st_mtime > 3600:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError):  # a run that is just ending renames or removes its own
+            if time.time() - leftover.stat().st_mtime > 3600:
+                shutil.rmtree(leftover, ignore_errors=True)
     stem = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
     new, old = (stem.with_name(stem.name + suffix) for suffix in (".new", ".old"))
     try:
@@ -253,11 +254,13 @@ def locked(path, task, error=InputError):
             lock, cure = FileLock(path, timeout=0), "choose another folder"
         else:
             held = path.with_name(f"{path.name}.held")
-            # Not 0: the first attempt only removes what a killed run left, the next one acquires.
-            lock = SoftFileLock(held, timeout=0.2)
+            lock = SoftFileLock(held, timeout=0)
+            with suppress(Timeout):  # with filelock 3.22 it only removes what a killed run left
+                lock.acquire()
             cure = f"remove {held} if that run was killed"
         try:
-            lock.acquire()
+            if not lock.is_locked:
+                lock.acquire()
         except Timeout:
             raise error(f"Another run is {task}: wait for it, or {cure}.") from None
     try:

@@ -1,10 +1,13 @@
 """Files are written whole or not at all, and a sentence says why not."""
 
 import errno
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,20 @@ def test_folders_whose_names_differ_after_a_dot_are_written_at_once(tmp_path):
     assert found == ["data.train/a.txt", "data.val/b.txt"]
 
 
+def test_a_folder_that_another_run_is_just_renaming_is_no_leftover(tmp_path, monkeypatch):
+    (other := tmp_path / ".a-01234567.new").mkdir()
+    now = time.time
+
+    def after_it_is_renamed():
+        shutil.rmtree(other, ignore_errors=True)
+        return now()
+
+    monkeypatch.setattr("time.time", after_it_is_renamed)
+    with atomic_folder(tmp_path / "a") as new:
+        (new / "b.txt").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b.txt"]
+
+
 CAUSES = {
     errno.ENOSPC: "free some space or choose another folder",
     errno.EDQUOT: "free some space or choose another folder",
@@ -212,6 +229,8 @@ with locked(Path(sys.argv[1]), "killed"):
         command = [sys.executable, "-c", code, path, str(locks)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
+        # Nor where a file takes long to be removed: each look at the clock is a second later.
+        monkeypatch.setattr("time.perf_counter", itertools.count().__next__)
         with locked(path, "killed"):
             pass
 
