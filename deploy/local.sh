@@ -13,20 +13,30 @@ python="$root/.venv/bin/python"
 [ -x "$python" ] || python=python3
 
 started="$(mktemp)"  # the scheduler writes its address into it
-trap 'kill $(jobs -p) 2> /dev/null || :; wait; rm -f "$started"' EXIT
+workers=""
+end() {  # the workers first: without a scheduler they would look for it
+    kill $workers 2> /dev/null || :
+    for worker in $workers; do wait "$worker" || :; done
+    kill "$scheduler" 2> /dev/null || :
+    wait
+    rm -f "$started"
+}
 "$python" -m dask scheduler --protocol "$protocol" --host 127.0.0.1 --port "$port" --no-dashboard \
     --scheduler-file "$started" 2> /dev/null &
+scheduler=$!
+trap end EXIT
 until [ -s "$started" ]; do
     # Else the workers would join a scheduler of another run, and end when that one does.
-    if ! kill -0 $! 2> /dev/null; then
+    if ! kill -0 "$scheduler" 2> /dev/null; then
         echo "The scheduler ended: if port $port is taken, set PORT." >&2
         exit 1
     fi
     sleep 0.2
 done
-for _ in 1 2; do  # without a scheduler, so at the end, they give up after 5 seconds
-    "$python" -m dask worker "$address" --nthreads 1 --memory-limit 0 --death-timeout 5 \
+for _ in 1 2; do  # on a busy machine they take many seconds to start; `predict` waits for a minute
+    "$python" -m dask worker "$address" --nthreads 1 --memory-limit 0 --death-timeout 60 \
         --no-dashboard 2> /dev/null &
+    workers="$workers $!"
 done
 
 "$python" -m nuclei predict "$1" "$2" --out "$3" --scheduler "$address"
