@@ -1,7 +1,7 @@
 """Scores of nuclei against cases worked out by hand, and what they must not depend on."""
 
 from dataclasses import astuple
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -90,11 +90,12 @@ def test_what_lies_where_does_not_matter():
 
 
 def test_a_whole_image_takes_less_than_half_a_second():
+    """In seconds of one core, because other programs may run."""
     truth = np.kron(np.arange(1, 901).reshape(30, 30), np.pad(np.ones((23, 23), int), 5))
     truth = truth[:1000, :1000]
-    start = perf_counter()
+    start = process_time()
     scores = object_scores(np.roll(truth, 3, axis=1), truth)
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 0.5
     assert scores.true > 800 and scores.sq == pytest.approx(20 / 26)
 
 
