@@ -88,13 +88,15 @@ class TestAtomicWrite:
     def test_what_killed_runs_of_this_machine_left_is_removed(self, tmp_path):
         dead = subprocess.Popen([sys.executable, "-c", ""])
         dead.wait()
+        alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         here, there = atomic._MACHINE, "00000000"
-        owners = (here, dead.pid), (here, os.getppid()), (there, dead.pid)
+        owners = (here, dead.pid), (here, alive.pid), (there, dead.pid)
         drafts = [tmp_path / f".{machine}-{pid}-01234567-b.txt" for machine, pid in owners]
         for draft in drafts:
             draft.write_text("half of")
         with atomic_write(tmp_path / "a.txt") as temporary:
             temporary.write_text("all of it")
+        alive.communicate(b"\n")
         left = {*tmp_path.iterdir()}
         assert left == {tmp_path / "a.txt", *drafts[1:]}  # alive, or of another machine
 
