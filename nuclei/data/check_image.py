@@ -5,7 +5,7 @@ import numpy as np
 
 from ..errors import InputError, counted
 from ..images import resolution
-from ..images.decode import decode
+from ..images.masks import count_colours
 from . import annotations, loading
 from .alignment import FIT, align, better_view
 from .overlap import Reduced
@@ -105,8 +105,8 @@ def _of_mask(row, mask):
 
 
 def _of_greys(path, mask):
-    """What looks wrong with the values in the file of a mask that has nuclei and a rest."""
-    values = np.unique(decode(path).pixels.reshape(-1)).size
+    """What looks wrong with the greys or colours of a mask that has nuclei and a rest."""
+    values = count_colours(path)
     if values <= 2 or not mask.any() or mask.all():
         return []
     return [
