@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..images.scaling import middle_of
 from .stains import STAINS, optical_density
 
 REACH = 32
@@ -62,7 +63,7 @@ def align(image, mask):
     Alignment or None
         None if the mask marks nothing or everything, or the image is below 32 pixels.
     """
-    image, mask = (_middle(pixels) for pixels in (image, mask))
+    image, mask = middle_of(image, FIELD), middle_of(mask, FIELD)
     reach = min(REACH, min(mask.shape) // 8)
     inner = mask[reach:-reach, reach:-reach] if reach >= 4 else mask[:0]
     if not inner.any() or inner.all():
@@ -97,14 +98,6 @@ def better_view(image, mask):
             fits[title] = found.fit
     best = max(fits, key=fits.get, default=None)
     return best if best and fits[best] >= FIT else None
-
-
-def _middle(pixels):
-    window = tuple(
-        slice(max(0, side - FIELD) // 2, max(0, side - FIELD) // 2 + FIELD)
-        for side in pixels.shape[:2]
-    )
-    return pixels[window]
 
 
 def _details(values):
