@@ -55,7 +55,7 @@ def find_images(paths):
             continue
         # Skip hidden files: macOS puts a file `._<name>` beside each image that it copies.
         names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        inside = [name for name in names if name.suffix.lower() in suffixes]
+        inside = [name for name in names if name.suffix.lower() in suffixes and not name.is_dir()]
         if not inside:
             raise InputError(f"{path} contains no PNG, TIFF, JPEG or slide: use another folder.")
         images.extend(inside)
