@@ -97,12 +97,12 @@ def transmitted(density):
     Parameters
     ----------
     density : ndarray of float32, shape (H, W, 3)
-        What is below 0 becomes white.
+        What is below 0 becomes white, and what is above 5.5 black.
 
     Returns
     -------
     ndarray of uint8, same shape
     """
-    light = cv2.exp(-density.astype(np.float32, copy=False))
-    # The conversion rounds and clips to 0..255.
-    return cv2.convertScaleAbs(np.minimum(light, 1), alpha=256, beta=-1)
+    # Not below 1 / 256, because the conversion rounds and takes the absolute value.
+    light = np.clip(cv2.exp(-density.astype(np.float32, copy=False)), 1 / 256, 1)
+    return cv2.convertScaleAbs(light, alpha=256, beta=-1)
