@@ -149,8 +149,7 @@ def to_int8(model, batches, kept=()):
 
 def main(names):
     """Quantise the models with these names, or all of MoNuSeg; return the exit code."""
-    if monuseg.find() is None:
-        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    monuseg.require()
     samples, validation = monuseg.load("train"), monuseg.load("val")
     failures = 0
     for name in names or outputs.models_of():
