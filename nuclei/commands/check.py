@@ -39,7 +39,7 @@ def run(options):
 
     panels = {}
 
-    def draw(sample, row):
+    def draw(sample):
         from ..prediction.overlay import outline
 
         nuclei = sample.mask if sample.labels is None else sample.labels

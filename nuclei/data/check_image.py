@@ -53,7 +53,7 @@ def examine_sample(row, sample, look=None, files=None):
     row : check.Row
     sample : Sample
     look : callable, optional
-        Called with the Sample and the row.
+        Called with the Sample.
     files : pair of Path, optional
         What sentences call the annotation and the image; by default the name of the image.
     """
@@ -68,7 +68,7 @@ def examine_sample(row, sample, look=None, files=None):
     row.warnings += _of_areas(row, annotation, sample.labels, areas)
     row.warnings += _of_resolution(row, image)
     if look:
-        look(sample, row)
+        look(sample)
 
 
 def _areas(sample):
