@@ -92,7 +92,7 @@ def crops(samples):
 
 
 def to_int8(model, batches, kept=()):
-    """Quantise a Keras model to int8, by post-training quantisation (Jacob et al., CVPR 2018).
+    """Quantise a Keras model to int8, by post-training quantisation (arXiv:1806.08342).
 
     The layers of this project, which enlarge maps and pool with indices, stay in float32: they
     reshape maps, so their channels depend on the size of the image.
