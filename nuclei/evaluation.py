@@ -160,7 +160,7 @@ def table(report):
         row("Pooled pixels", report["pooled"]),
     ]
     if patches := report.get("patches"):
-        rows.append(row(f"{counted(patches['count'], 'patch', 'es')}, pooled", patches))
+        rows.append(row(f"{counted(patches['count'], 'patch', 'patches')}, pooled", patches))
     for organ, one in report["organs"].items():
         rows.append(row(f"{organ} ({one['images']})", one))
     return _aligned(rows)
