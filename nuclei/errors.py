@@ -57,6 +57,6 @@ def first_sentence(error):
     return text.rstrip(".") or type(error).__name__
 
 
-def counted(number, noun, plural="s"):
-    """A number with its noun, as in "1 patch" and "2 patches"."""
-    return f"{number} {noun}{plural * (number != 1)}"
+def counted(number, noun, plural=None):
+    """A number with its noun, as in "1 patch" and "2,000 patches"; by default the plural adds s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

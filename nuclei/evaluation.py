@@ -34,15 +34,16 @@ NO_SCORES = {"name", "patient", "organ", "predicted", "true"}
 """What a report says of an image beside its scores."""
 
 PATCH_BATCH = 12
-"""Patches per batch: a third of the 36 patches of an image."""
+"""Patches per batch: a third of those of an image of MoNuSeg."""
 
 
 def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_only=False):
     """Score a model by the protocol of this project.
 
     Each whole image is predicted and compared with its mask at one threshold. If all images have
-    labels, the nuclei from `instances.separate` are compared with the labels. Then the 36 patches
-    of each image are predicted separately, as in older work on this task, and pooled.
+    labels, the nuclei from `instances.separate` are compared with the labels. Then the patches of
+    each image are predicted separately, as in older work on this task, and pooled; an image of
+    MoNuSeg has 36.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def table(report):
         row("Pooled pixels", report["pooled"]),
     ]
     if patches := report.get("patches"):
-        rows.append(row(f"{counted(patches['count'], 'patch', 'es')}, pooled", patches))
+        rows.append(row(f"{counted(patches['count'], 'patch', 'patches')}, pooled", patches))
     for organ, one in report["organs"].items():
         rows.append(row(f"{organ} ({one['images']})", one))
     return _aligned(rows)

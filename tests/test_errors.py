@@ -13,4 +13,5 @@ def test_a_message_becomes_a_part_of_one_sentence():
 
 def test_a_number_has_its_noun():
     assert counted(1, "image") == "1 image" and counted(0, "image") == "0 images"
-    assert counted(2, "patch", "es") == "2 patches"
+    assert counted(2000, "patch", "patches") == "2,000 patches"
+    assert counted(1, "nucleus", "nuclei") == "1 nucleus"

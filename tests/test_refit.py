@@ -102,6 +102,13 @@ def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
         refit.refit(model)
 
 
+def test_without_monuseg_no_model_is_replaced(model, monkeypatch):
+    monkeypatch.setattr(monuseg, "find", lambda: None)
+    for replace in (refit.refit, average.average):
+        with pytest.raises(InputError, match="nuclei download"):
+            replace(model, model)
+
+
 def test_patches_are_cut_as_those_of_the_first_training(images):
     settings = TOLD | {"seed": 0, "augmentation": {}, "patch_size": 128, "stride": 64}
     batches = refit.batches_of(images["train"], CONFIG, settings)

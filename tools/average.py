@@ -45,6 +45,7 @@ def average(name, start):
         model than `start` or with other output channels, or the weights were already averaged or
         refitted.
     """
+    monuseg.require()
     place = modelfiles.find(name)
     config, metrics = modelzoo.read_config(place), modelzoo.read_metrics(place)
     if {"averaged", "refit"} & metrics.keys():
@@ -101,8 +102,6 @@ def main():
     parser.add_argument("model", help="a model that its notebook has trained on MoNuSeg")
     parser.add_argument("start", help="folder of the model that this training began with")
     options = parser.parse_args()
-    if monuseg.find() is None:
-        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     average(options.model, options.start)
 
 

@@ -40,8 +40,7 @@ def measure(root=modelzoo.MODELS, names=()):
     InputError
         If MoNuSeg was not found, a model was trained on other data, or it cannot be read.
     """
-    if monuseg.find() is None:
-        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    monuseg.require()
     for name in names:  # before minutes of work
         outputs.check_monuseg(modelfiles.find(root / name))
     images = {split: monuseg.load(split) for split in ("val", "test")}

@@ -15,8 +15,8 @@ from nuclei.errors import InputError, run_script
 from nuclei.prediction.engines import convert, files
 from nuclei.prediction.engines.openvino_engine import OpenVINOEngine
 
-CROPS, SIDE = 96, 256
-"""Number of crops, and their side in pixels."""
+CROPS, SIDE, SEED = 96, 256, 0
+"""Number of crops, their side in pixels, and the seed of their places."""
 
 LOSS = 0.002
 """How much Dice and AJI on the validation images int8 may lose, against float32."""
@@ -26,7 +26,7 @@ FLOAT_CONVOLUTIONS = {"unet_efficientnet_lite0_instances": (0, 1, 2, 3)}
 `to_int8`."""
 
 
-def quantize(name, samples, validation, seed=0):
+def quantize(name, samples, validation):
     """Write `models/<name>/<name>.int8.zip`.
 
     Parameters
@@ -35,8 +35,6 @@ def quantize(name, samples, validation, seed=0):
         As for `modelfiles.find`.
     samples, validation : sequence of Sample
         Training images for the ranges, validation images for the scores.
-    seed : int
-        For the places of the crops.
 
     Returns
     -------
@@ -52,9 +50,9 @@ def quantize(name, samples, validation, seed=0):
     model, config = modelzoo.load(folder), modelzoo.read_config(folder)
     fingerprint = modelfiles.fingerprint(folder)
     kept = FLOAT_CONVOLUTIONS.get(folder.name, ())
-    int8, facts = to_int8(model, crops(samples, seed), kept)
+    int8, facts = to_int8(model, crops(samples), kept)
     network = config["network"]
-    facts |= {"crops": CROPS, "side": SIDE, "seed": seed, "images": [s.name for s in samples]}
+    facts |= {"crops": CROPS, "side": SIDE, "seed": SEED, "images": [s.name for s in samples]}
     content = convert.to_content(int8, fingerprint, network, **facts)
     reports = [
         evaluation.evaluate(engine, validation, whole_only=True)
@@ -74,28 +72,27 @@ def quantize(name, samples, validation, seed=0):
     return f"{path} written, {path.stat().st_size / 1e6:.1f} MB; validation {said}"
 
 
-def crops(samples, seed, count=CROPS, side=SIDE):
+def crops(samples):
     """Cut crops at random places out of images, from each image in turn.
 
     Parameters
     ----------
     samples : sequence of Sample
-    seed, count, side : int
 
     Returns
     -------
-    list of ndarray of float32, shape (1, side, side, 3)
+    list of ndarray of float32, shape (1, SIDE, SIDE, 3)
     """
-    generator, batches = np.random.default_rng(seed), []
-    for number in range(count):
+    generator, batches = np.random.default_rng(SEED), []
+    for number in range(CROPS):
         image = samples[number % len(samples)].image
-        top, left = (generator.integers(0, length - side + 1) for length in image.shape[:2])
-        batches.append(np.float32(image[None, top : top + side, left : left + side]))
+        top, left = (generator.integers(0, length - SIDE + 1) for length in image.shape[:2])
+        batches.append(np.float32(image[None, top : top + SIDE, left : left + SIDE]))
     return batches
 
 
 def to_int8(model, batches, kept=()):
-    """Quantise a Keras model to int8, by post-training quantisation (Jacob et al., CVPR 2018).
+    """Quantise a Keras model to int8, by post-training quantisation (arXiv:1806.08342).
 
     The layers of this project, which enlarge maps and pool with indices, stay in float32: they
     reshape maps, so their channels depend on the size of the image.
@@ -152,8 +149,7 @@ def to_int8(model, batches, kept=()):
 
 def main(names):
     """Quantise the models with these names, or all of MoNuSeg; return the exit code."""
-    if monuseg.find() is None:
-        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+    monuseg.require()
     samples, validation = monuseg.load("train"), monuseg.load("val")
     failures = 0
     for name in names or outputs.models_of():

@@ -40,6 +40,7 @@ def refit(name, start=None, precision="auto", folder=None):
         If the model or MoNuSeg was not found, the settings are not known, the model was already
         trained on all images, or its training began with other weights than `start`.
     """
+    monuseg.require()
     place = modelfiles.find(name)
     config, metrics = modelzoo.read_config(place), modelzoo.read_metrics(place)
     _check(place, metrics, config, start)
@@ -168,8 +169,6 @@ def main():
         help="as in the notebooks (default: %(default)s)",
     )
     options = parser.parse_args()
-    if monuseg.find() is None:
-        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
     refit(options.model, options.start, options.precision)
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from ..data import synthetic
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import read_mpp, read_rgb
 from ..images.resolution import MPP, predicted_at
 from ..memory import NamedBytes
@@ -142,7 +142,7 @@ class Work:
     def sentence(self):
         """The summary in words."""
         summary = self.summary
-        text = f"{self.name}: {summary['nuclei']:,} nuclei"
+        text = f"{self.name}: {counted(summary['nuclei'], 'nucleus', 'nuclei')}"
         if summary["area_um2"]:
             low, median, high = summary["area_um2"]
             text += f", {summary['density_per_mm2']:,.0f} per mm\u00b2"

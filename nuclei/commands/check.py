@@ -2,11 +2,10 @@
 
 import textwrap
 
-import numpy as np
-
 from ..atomic import expand
 from ..errors import InputError
 from ..images import write_png
+from ..images.scaling import middle_of
 
 PANELS = 24
 """Images on the contact sheet; those with warnings come first."""
@@ -40,14 +39,13 @@ def run(options):
 
     panels = {}
 
-    def draw(sample, row):
+    def draw(sample):
         from ..prediction.overlay import outline
 
         nuclei = sample.mask if sample.labels is None else sample.labels
         write_png(options.overlay / f"{sample.name}_overlay.png", outline(sample.image, nuclei))
-        top, left = (max(0, side - CROP) // 2 for side in sample.mask.shape)
-        middle = np.s_[top : top + CROP, left : left + CROP]
-        panels[sample.name] = sample.image[middle].copy(), sample.mask[middle].copy()
+        # Copies, because a view would keep the whole image in memory.
+        panels[sample.name] = [middle_of(x, CROP).copy() for x in (sample.image, sample.mask)]
 
     report = check.check(options.folder, draw if options.overlay else None)
     print(table(report.rows))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..atomic import expand, explain_write_errors
-from ..errors import InputError, SlideError
+from ..errors import InputError, SlideError, counted
 from ..images import name_of, read_mpp
 from ..images.resolution import MPP, PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
@@ -139,8 +139,8 @@ def _predict_slide(options, path, outcome):
     for place, problem in report.problems.items():
         print(f"Left out: {place}: {problem}", file=sys.stderr)
     print(
-        f"{report.nuclei:,} nuclei in {report.tiles:,} tiles written to {results}.zarr, "
-        f"{results}.geojson and {results}.parquet."
+        f"{counted(report.nuclei, 'nucleus', 'nuclei')} in {counted(report.tiles, 'tile')} written "
+        f"to {results}.zarr, {results}.geojson and {results}.parquet."
     )
     there = before is not None and before == _modified(finished)
     # Analyses are saved into this file: it is replaced only with the nuclei that it is made of.
@@ -218,7 +218,7 @@ def _predict_images(options, images, batch):
             nuclei += len(found.scores)
             unstated += mpp is None
     done, there = batch.count(DONE, images), batch.count(SKIPPED, images)
-    more = f", with {nuclei:,} {'nucleus' if nuclei == 1 else 'nuclei'}" * options.instances
+    more = f", with {counted(nuclei, 'nucleus', 'nuclei')}" * options.instances
     more += f"; {there} were there" if there else ""
     print(f"{done} of {len(images)} masks written to {options.out}{more}.")
     if unstated:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..images.scaling import middle_of
 from .stains import STAINS, optical_density
 
 REACH = 32
-"""Largest shift that is looked for, in pixels."""
+"""Largest shift that is looked for along each axis, in pixels; less in images that are small."""
 
 FIELD = 2048
 """Side of the middle of a large image that is looked at, in pixels."""
@@ -45,7 +46,7 @@ class Alignment(NamedTuple):
     fit: float
 
 
-def align(image, mask, reach=REACH):
+def align(image, mask):
     """Find the shift at which a mask correlates best with haematoxylin.
 
     The details of both are compared, finer than about 20 pixels, by normalised cross-correlation. A
@@ -56,16 +57,14 @@ def align(image, mask, reach=REACH):
     image : ndarray of uint8, shape (H, W, 3)
         RGB.
     mask : ndarray of bool, shape (H, W)
-    reach : int
-        Largest shift along each axis, in pixels; less in images that are small.
 
     Returns
     -------
     Alignment or None
         None if the mask marks nothing or everything, or the image is below 32 pixels.
     """
-    image, mask = (_middle(pixels) for pixels in (image, mask))
-    reach = min(reach, min(mask.shape) // 8)
+    image, mask = middle_of(image, FIELD), middle_of(mask, FIELD)
+    reach = min(REACH, min(mask.shape) // 8)
     inner = mask[reach:-reach, reach:-reach] if reach >= 4 else mask[:0]
     if not inner.any() or inner.all():
         return None
@@ -99,14 +98,6 @@ def better_view(image, mask):
             fits[title] = found.fit
     best = max(fits, key=fits.get, default=None)
     return best if best and fits[best] >= FIT else None
-
-
-def _middle(pixels):
-    window = tuple(
-        slice(max(0, side - FIELD) // 2, max(0, side - FIELD) // 2 + FIELD)
-        for side in pixels.shape[:2]
-    )
-    return pixels[window]
 
 
 def _details(values):

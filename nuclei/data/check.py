@@ -98,7 +98,7 @@ def check(data=None, look=None, progress=True):
     data : str, Path or None
         As for `loading.load`.
     look : callable, optional
-        Called with the Sample and the Row of each image that can be read, from several threads.
+        Called with the Sample of each image that can be read, from several threads.
     progress : bool
         Show progress bars.
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..errors import InputError, counted
 from ..images import resolution
-from ..images.decode import decode
+from ..images.masks import count_colours
 from . import annotations, loading
 from .alignment import FIT, align, better_view
 from .overlap import Reduced
@@ -53,7 +53,7 @@ def examine_sample(row, sample, look=None, files=None):
     row : check.Row
     sample : Sample
     look : callable, optional
-        Called with the Sample and the row.
+        Called with the Sample.
     files : pair of Path, optional
         What sentences call the annotation and the image; by default the name of the image.
     """
@@ -68,7 +68,7 @@ def examine_sample(row, sample, look=None, files=None):
     row.warnings += _of_areas(row, annotation, sample.labels, areas)
     row.warnings += _of_resolution(row, image)
     if look:
-        look(sample, row)
+        look(sample)
 
 
 def _areas(sample):
@@ -105,8 +105,8 @@ def _of_mask(row, mask):
 
 
 def _of_greys(path, mask):
-    """What looks wrong with the values in the file of a mask that has nuclei and a rest."""
-    values = np.unique(decode(path).pixels.reshape(-1)).size
+    """What looks wrong with the greys or colours of a mask that has nuclei and a rest."""
+    values = count_colours(path)
     if values <= 2 or not mask.any() or mask.all():
         return []
     return [

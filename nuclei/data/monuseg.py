@@ -132,6 +132,12 @@ def find():
     return FOLDER if FOLDER.exists() else None
 
 
+def require():
+    """Raise an InputError where MoNuSeg is not found and synthetic tissue is no substitute."""
+    if find() is None:
+        raise InputError("MoNuSeg was not found: run `.venv/bin/python -m nuclei download` first.")
+
+
 def load(split, folder=None, extra=False):
     """Load the images of a split with their masks and labels.
 

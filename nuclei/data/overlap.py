@@ -81,6 +81,7 @@ class Reduced:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self.half = _reduce(grey, 2)
         self.signature = _unit(_square(grey, SIDE).astype(np.float32))
+        self.views = lru_cache(lambda: _views(self.signature))  # kept: large sets have many pairs
         self.details = lru_cache(lambda factor: _details(_reduce(self.half, factor // 2)))
         self.small = lru_cache(lambda: _unit(_details(_square(self.half, SMALL))))
 
@@ -90,11 +91,11 @@ class Reduced:
 
     def likeness(self, other):
         """Highest correlation of a turned or mirrored signature with another, from -1 to 1."""
-        return _likeness(self.signature, other.signature)
+        return float((self.views() @ other.signature.ravel()).max())
 
     def likeness_of_details(self, other):
         """Highest correlation of turned or mirrored details with those of another, from -1 to 1."""
-        return _likeness(self.small(), other.small())
+        return float((_views(self.small()) @ other.small().ravel()).max())
 
     def shares(self, other):
         """Whether a part of the smaller image is found in the other, at the same scale."""
@@ -127,10 +128,10 @@ def _unit(values):
     return values / max(np.linalg.norm(values), 1e-6)
 
 
-def _likeness(values, others):
-    """Highest correlation of a turned or mirrored square with another."""
-    views = (np.rot90(face, turn) for face in (values, values[::-1]) for turn in range(4))
-    return max(float((view * others).sum()) for view in views)
+def _views(values):
+    """A square as it is, turned and mirrored: 8 rows."""
+    faces = values, values[::-1]
+    return np.stack([np.rot90(face, turn).ravel() for face in faces for turn in range(4)])
 
 
 def _details(grey):

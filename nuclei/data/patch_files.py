@@ -184,7 +184,7 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     folder = Path(folder)
     expected = [name for sample in samples for name in _names(sample, size, stride)]
     found, here = _list(folder / "TissueImages"), cut_all(samples, size, stride)
-    number = counted(len(expected), "patch", "es")
+    number = counted(len(expected), "patch", "patches")
     if not found:
         reason = "has not written patches of these images"
     elif set(found) != set(expected):

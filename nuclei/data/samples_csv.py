@@ -79,14 +79,22 @@ def _places(entries):
 def _rows(path):
     """Each line as its number in the file and its cells by column."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        yield from _parsed(path, path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} cannot be read ({reason(error)}): save it as CSV in UTF-8."
         ) from None
+    except csv.Error as error:
+        raise InputError(
+            f"{path} has a quotation mark that is not closed ({reason(error)}): close or remove it."
+        ) from None
+
+
+def _parsed(path, text):
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    form = {"delimiter": delimiter, "skipinitialspace": True, "strict": True}
+    reader = csv.DictReader(io.StringIO(text), **form)
     columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
     if unknown := [name for name in columns if name not in COLUMNS]:
         raise InputError(

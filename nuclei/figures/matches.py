@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..images.scaling import middle_of
 from ..prediction import instances, windows
 from ..prediction.overlay import outline
 from ..scores.objects import Overlaps
@@ -70,8 +71,7 @@ def best_median_worst(model, samples, report, title, crop=400):
         # The missed ones first, so that a false one beside them stays visible.
         for sort, color in zip(sorts[::-1], (MISSED, FALSE, FOUND), strict=True):
             picture = outline(picture, sort, color)
-        top, left = (max(0, side - crop) // 2 for side in sample.mask.shape)
-        axis.imshow(picture[top : top + crop, left : left + crop])
+        axis.imshow(middle_of(picture, crop))
         axis.set_title(
             f"{headline(sample)}, PQ {scores['pq']:.3f}\n"
             "{:,} found, {:,} false, {:,} missed".format(*counts)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from ..images.scaling import middle_of
 from ..prediction import windows
 from ..prediction.overlay import CYAN
 from .style import BLUE, VERMILION, YELLOW, figure_style, label_outside
@@ -136,9 +137,8 @@ def predictions(samples, probabilities, titles, title, threshold=0.5, crop=400):
     for axis, heading in zip(axes[0], headings, strict=True):
         axis.set_title(heading)
     for row, sample, probability, name in zip(axes, samples, probabilities, titles, strict=True):
-        top, left = (max(0, side - crop) // 2 for side in sample.mask.shape)
-        middle = np.s_[top : top + crop, left : left + crop]
-        image, mask, probability = sample.image[middle], sample.mask[middle], probability[middle]
+        whole = sample.image, sample.mask, probability
+        image, mask, probability = (middle_of(pixels, crop) for pixels in whole)
         predicted = probability >= threshold
         row[0].imshow(image)
         row[1].imshow(image)

@@ -81,6 +81,19 @@ def flatness(labels):
     return count, np.count_nonzero(flat) / max(count, 1)
 
 
+def count_colours(pixels):
+    """Number of different greys or colours of pixels as for `split`."""
+    return np.unique(pixels if pixels.ndim == 2 else _packed(pixels)).size
+
+
+def _packed(pixels):
+    """Each 8-bit colour as one number."""
+    packed = pixels[..., 0].astype(np.int32) << 16
+    packed |= pixels[..., 1].astype(np.int32) << 8
+    packed |= pixels[..., 2]
+    return packed
+
+
 def _sample(pixels, side=256):
     """Pixels that are evenly spread, at least `side` in a line if there are so many."""
     step = max(1, min(pixels.shape[:2]) // side)
@@ -98,9 +111,7 @@ def _one(value, shape):
 
 def _split_colours(pixels):
     """The brighter of exactly two colours if there are two, else of two classes."""
-    packed = pixels[..., 0].astype(np.int32) << 16
-    packed |= pixels[..., 1].astype(np.int32) << 8
-    packed |= pixels[..., 2]
+    packed = _packed(pixels)
     low, high = packed.min(), packed.max()
     if low == high:
         raise ValueError("has only one colour")

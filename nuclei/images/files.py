@@ -55,7 +55,7 @@ def find_images(paths):
             continue
         # Skip hidden files: macOS puts a file `._<name>` beside each image that it copies.
         names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        inside = [name for name in names if name.suffix.lower() in suffixes]
+        inside = [name for name in names if name.suffix.lower() in suffixes and not name.is_dir()]
         if not inside:
             raise InputError(f"{path} contains no PNG, TIFF, JPEG or slide: use another folder.")
         images.extend(inside)
@@ -81,15 +81,13 @@ def walk(folder):
             yield place, folders, names
 
 
-def write_png(path, pixels, texts=None):
+def write_png(path, pixels):
     """Write an image or a mask as PNG, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
     pixels : ndarray of uint8, shape (H, W, 3) or (H, W), or of uint16, shape (H, W)
-    texts : dict of str to str, optional
-        Texts for the file to keep, by keyword.
 
     Raises
     ------
@@ -97,11 +95,14 @@ def write_png(path, pixels, texts=None):
         If the file cannot be written.
     """
     with atomic_write(path) as temporary:
-        save_png(temporary, pixels, texts)
+        save_png(temporary, pixels)
 
 
 def save_png(path, pixels, texts=None):
-    """Write a PNG as `write_png` does, but under its name at once; an OSError if that fails."""
+    """Write a PNG as `write_png` does, but under its name at once; an OSError if that fails.
+
+    `texts`, a dict of str to str, are texts for the file to keep, by keyword.
+    """
     kept = PngInfo()
     for keyword, text in (texts or {}).items():
         kept.add_text(keyword, text)

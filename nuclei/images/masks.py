@@ -65,6 +65,11 @@ def read_mask(path):
         ) from None
 
 
+def count_colours(path):
+    """Number of different greys or colours that `read_mask` sees in a file."""
+    return classes.count_colours(_flattened(path))
+
+
 def read_labels(path):
     """Read a label image.
 

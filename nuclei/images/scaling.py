@@ -1,4 +1,4 @@
-"""Scale images, masks and labels."""
+"""Scale images, masks and labels, and cut out their middle."""
 
 import numpy as np
 from PIL import Image
@@ -40,3 +40,9 @@ def nearest(pixels, shape):
         for new, old in zip(shape, pixels.shape, strict=True)
     )
     return pixels[rows[:, None], columns]
+
+
+def middle_of(pixels, side):
+    """The middle of an image, a mask or labels, at most `side` pixels a side, as a view."""
+    top, left = (max(0, length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]

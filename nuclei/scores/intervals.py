@@ -3,6 +3,9 @@
 import numpy as np
 from scipy import stats
 
+AT_ONCE = 2**17
+"""Values that are drawn at once, to need little memory for thousands of images."""
+
 
 def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     """Percentile bootstrap interval of a mean (Efron, Annals of Statistics 7, 1979).
@@ -31,9 +34,12 @@ def bootstrap_interval(values, level=0.95, resamples=10_000, seed=0):
     values = np.asarray(values, dtype=np.float64)
     if values.size == 0:
         raise ValueError("A bootstrap interval needs at least one value.")
-    drawn = np.random.default_rng(seed).integers(values.size, size=(resamples, values.size))
+    generator, means = np.random.default_rng(seed), np.empty(resamples)
+    for some in np.array_split(means, -(-resamples * values.size // AT_ONCE)):
+        drawn = generator.integers(values.size, size=(len(some), values.size))
+        some[:] = values[drawn].mean(axis=1)
     tail = (1 - level) / 2
-    low, high = np.quantile(values[drawn].mean(axis=1), [tail, 1 - tail])
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 

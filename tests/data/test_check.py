@@ -129,11 +129,13 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
     values = np.uint8(tissue[4][1] > 0) * np.uint8(1 + tissue[4][1] % 3)
     write(tmp_path, "classes", tissue[4][0], values, "masks")
     write(tmp_path, "empty", tissue[5][0], np.zeros(SHAPE, np.uint8), "masks")
+    colours = np.where(tissue[7][1][..., None] > 0, np.uint8((255, 200, 90)), np.uint8((0, 9, 80)))
+    write(tmp_path, "two colours", tissue[7][0], colours, "masks")
     write(tmp_path, "good", *tissue[6])
     write(tmp_path, "copy", tissue[6][0][:, ::-1], tissue[6][1][:, ::-1])
     write(tmp_path, "part", tissue[6][0][20:150, 20:200], tissue[6][1][20:150, 20:200])
     text = "name,split,mpp\ngood,train,\ncopy,val,\npart,test,\n"
-    others = ("shifted", "flipped", "inverted", "classes", "empty")
+    others = ("shifted", "flipped", "inverted", "classes", "empty", "two colours")
     text += "".join(f"{name},train,{'1.0' * (name == 'empty')}\n" for name in others)
     (tmp_path / "samples.csv").write_text(text)
     report = check.check(tmp_path, progress=False)
@@ -155,11 +157,11 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, 
         assert len(matches) == 1, (sentence, found)
         found.remove(matches[0])
     assert not found
-    assert any(note.startswith("3 of 8 images have a mask only") for note in report.notes)
+    assert any(note.startswith("4 of 9 images have a mask only") for note in report.notes)
     lines = {line.split()[0]: line for line in table(report.rows).splitlines()}
     assert "no fit" in lines["flipped"] and "no fit" not in lines["shifted"]
     assert lines["shifted"].endswith("look") and not lines["good"].endswith("look")
-    assert any(note.startswith("1 of 8 images are scaled to 0.25") for note in report.notes)
+    assert any(note.startswith("1 of 9 images are scaled to 0.25") for note in report.notes)
 
 
 def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):

@@ -121,6 +121,7 @@ WRONG = {
     "has the column 'organ': name the columns name, patient": GOOD | {"samples.csv": "name,organ"},
     "has no column name: add it": GOOD | {"samples.csv": "patient,split\n"},
     "line 2, has more cells": GOOD | {"samples.csv": "name,mpp\na,1,2\n"},
+    "quotation mark that is not closed": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
     "line 3: there is no image 'b'": GOOD | {"samples.csv": "name,mpp\na,\nb,\n"},
     "line 3: a is there twice": GOOD | {"samples.csv": "name,mpp\na.png,\na,\n"},
     "line 2: there is no split 'holdout'": GOOD | {"samples.csv": "name,split\na,holdout\n"},

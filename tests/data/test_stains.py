@@ -16,6 +16,7 @@ def test_light_is_the_inverse_of_density():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
     np.testing.assert_array_equal(transmitted(optical_density(values)), values)
     assert (transmitted(np.full((2, 2, 3), -1.0)) == 255).all()
+    assert (transmitted(np.full((2, 2, 3), 9.0)) == 0).all()
 
 
 def test_the_style_is_that_of_the_stained_pixels():

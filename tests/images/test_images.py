@@ -15,7 +15,7 @@ from sentences import is_one_sentence
 
 from nuclei import ROOT
 from nuclei.errors import InputError
-from nuclei.images import read_rgb
+from nuclei.images import find_images, read_rgb
 
 
 class TestReadRGB:
@@ -130,6 +130,13 @@ class TestReadRGB:
         with pytest.raises(InputError, match="too large") as error:
             read_rgb(path)
         assert is_one_sentence(error, path)
+
+
+def test_in_a_folder_only_files_are_images(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.tif").mkdir()
+    (tmp_path / "c.png").symlink_to("nowhere")  # its reader says that it is missing
+    assert find_images([tmp_path]) == [tmp_path / "a.png", tmp_path / "c.png"]
 
 
 def test_nothing_heavy_is_imported_with_images():

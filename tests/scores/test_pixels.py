@@ -1,5 +1,6 @@
 """Pixel scores against cases worked out by hand."""
 
+import tracemalloc
 from dataclasses import astuple
 
 import numpy as np
@@ -96,6 +97,17 @@ def test_bootstrap_interval_agrees_with_the_normal_one_and_with_its_seed():
     assert (low, high) != intervals.bootstrap_interval(values, seed=1)
     narrow = intervals.bootstrap_interval(values, level=0.5)
     assert low < narrow[0] < narrow[1] < high
+
+
+def test_bootstrap_interval_of_many_values_takes_little_memory():
+    values = np.random.default_rng(0).random(2000)
+    tracemalloc.start()
+    found = intervals.bootstrap_interval(values, resamples=1000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4e6  # 32 MB if all are drawn at once
+    drawn = np.random.default_rng(0).integers(2000, size=(1000, 2000))
+    assert found == tuple(np.quantile(values[drawn].mean(axis=1), [0.025, 0.975]))
 
 
 def test_bootstrap_interval_of_one_value_and_of_none():
