@@ -1,5 +1,7 @@
 """Charts of distributions, training curves, scores and costs."""
 
+from itertools import cycle
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -111,7 +113,7 @@ def scores(reports, headings, title):
     axes = figure.subplots(1, len(headings), squeeze=False)[0]
     images = next(iter(reports.values()))["images"]
     organs = sorted({image["organ"] for image in images})
-    colors = dict(zip(organs, (*COLORS, YELLOW, GREY), strict=False))
+    colors = dict(zip(organs, cycle((*COLORS, YELLOW, GREY)), strict=False))
     for axis, (score, heading) in zip(axes, headings.items(), strict=True):
         for number, image in enumerate(images):
             values = [report["images"][number][score] for report in reports.values()]

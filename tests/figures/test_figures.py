@@ -119,9 +119,8 @@ def test_errors_of_seven_panels_have_two_rows_and_each_column_its_pixels():
     assert ticked == labelled[:7]
 
 
-def report(values):
-    """What `charts.scores` reads of a report, for three images."""
-    organs = ("lung", "brain", "lung")
+def report(values, organs=("lung", "brain", "lung")):
+    """What `charts.scores` reads of a report."""
     images = [{"organ": organ, "dice": value} for organ, value in zip(organs, values, strict=True)]
     return {"images": images, "mean": {"dice": {"mean": 0.6, "low": 0.5, "high": 0.8}}}
 
@@ -136,6 +135,12 @@ def test_scores_join_the_models_of_each_image():
     assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b"]
     keys = [text.get_text() for text in figure.legends[0].texts]
     assert keys == ["brain", "lung", "mean, 95% interval"]
+
+
+def test_scores_of_more_organs_than_colours_are_drawn():
+    organs = [f"organ {number}" for number in range(20)]
+    figure = charts.scores({"a": report([0.5] * 20, organs)}, {"dice": "Dice"}, "Title")
+    assert len(figure.axes[0].lines) >= 20
 
 
 def test_costs_place_each_model_with_each_engine():
