@@ -28,5 +28,5 @@ class KerasEngine:
 
 def as_engine(model):
     """Return an engine as it is, and a Keras model in a `KerasEngine`."""
-    # Not by `forward`: under PyTorch a Keras model has one, which gives tensors and keeps gradients.
+    # Not by `forward`: under PyTorch a Keras model has one, which gives tensors with gradients.
     return KerasEngine(model) if hasattr(model, "predict_on_batch") else model
