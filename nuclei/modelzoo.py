@@ -57,7 +57,7 @@ def load(name):
         another architecture.
     """
     folder = find(name)
-    model = build(read_config(folder))
+    model = _unset(read_config(folder))
     load_weights(model, weights_file(folder), "restore the file or train the model again.")
     return model
 
@@ -118,7 +118,7 @@ def trained(config, path):
     InputError
         If the configuration or the weights do not fit.
     """
-    model = build(config)
+    model = _unset(config)
     load_weights(model, path, "train again.")
     model.set_weights(as_saved(model, config).get_weights())
     return model
@@ -186,7 +186,7 @@ def as_saved(model, config):
     -------
     keras.Model
     """
-    kept = build(config, "float16" if model.count_params() > LARGE else "float32")
+    kept = _unset(config, "float16" if model.count_params() > LARGE else "float32")
     kept.set_weights(model.get_weights())
     return kept
 
@@ -204,6 +204,16 @@ def build(config, precision="float32"):
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _unset(config, precision="float32"):
+    """Build a network whose weights are set next: under JAX with zeros in place of random numbers.
+
+    JAX compiles a program for each shape of random numbers, which took most of the time of `load`.
+    """
+    zeros = dict.fromkeys(("glorot_uniform", "he_normal"), keras.initializers.Zeros)
+    with keras.saving.custom_object_scope(zeros if keras.backend.backend() == "jax" else {}):
+        return build(config, precision)
 
 
 def save(folder, model, config, history, metrics):

@@ -19,6 +19,8 @@ from nuclei.errors import InputError
 from nuclei.networks.unet import unet
 from nuclei.training.history import read_history
 
+SHIPPED = sorted(path.parent for path in modelzoo.MODELS.glob("*/config.json"))
+
 
 def test_a_folder_holds_all_that_was_saved(folder, trained):
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -137,6 +139,15 @@ def test_a_tilde_stands_for_the_home_folder(folder, trained, monkeypatch):
     modelzoo.save("~/saved", trained, CONFIG, HISTORY, METRICS)
     assert modelzoo.read_metrics("~/saved") == METRICS
     assert sorted(path.name for path in folder.parent.iterdir()) == ["saved", "small"]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="elsewhere they take no time")
+@pytest.mark.parametrize("model", SHIPPED, ids=lambda path: path.name)
+def test_jax_compiles_no_random_weights_for_those_of_a_file(model, monkeypatch):
+    drawn = []
+    for draw in ("uniform", "normal", "truncated_normal"):
+        monkeypatch.setattr(f"keras.src.backend.random.{draw}", lambda *_, **__: drawn.append(1))
+    assert modelzoo.load(model).count_params() and not drawn
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "nul\0", "", os.fsdecode(b"\xff")], ids=ascii)

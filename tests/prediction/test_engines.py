@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei import ROOT, gpus, modelfiles, modelzoo
+from nuclei import ROOT, gpus, keras_backend, modelfiles, modelzoo
 from nuclei.data import synthetic
 from nuclei.errors import InputError
 from nuclei.prediction import engines, windows
@@ -102,6 +102,13 @@ def test_a_cache_that_cannot_be_written_is_said_and_no_harm(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert engines.load(folder, "openvino").channels == 1
     assert "could not be written" in capsys.readouterr().err
+
+
+def test_a_backend_that_cannot_be_converted_is_said_before_any_work(folder, monkeypatch, capsys):
+    monkeypatch.setattr(keras_backend, "name", lambda: "jax")
+    with pytest.raises(InputError, match=r"runs on jax: set KERAS_BACKEND=tensorflow, or use --en"):
+        engines.load(folder, "openvino")
+    assert not capsys.readouterr().err
 
 
 def test_an_int8_file_is_read_as_it_was_written(with_int8):

@@ -27,7 +27,7 @@ def float32(folder):
     Raises
     ------
     InputError
-        If the model cannot be loaded or converted.
+        If the model cannot be loaded or converted; as in `convert`.
     """
     fingerprint = modelfiles.fingerprint(folder)
     path = files.cached_file(fingerprint)
@@ -35,6 +35,7 @@ def float32(folder):
         return files.read(path)
     except (FileNotFoundError, InputError):  # missing or damaged: it is written again
         pass
+    _check_backend()
     print(f"Converting {folder.name} for OpenVINO, once: {path.parent} keeps it.", file=sys.stderr)
     with silence_native_stderr():
         from ... import modelzoo
@@ -65,13 +66,17 @@ def convert(model):
         If OpenVINO is not installed, or Keras runs on another backend than TensorFlow.
     """
     openvino = import_openvino()
+    _check_backend()
+    with warnings.catch_warnings(action="ignore"):  # Keras dislikes how OpenVINO calls the model
+        return openvino.convert_model(model, input=[openvino.PartialShape([-1, -1, -1, 3])])
+
+
+def _check_backend():
     if keras_backend.name() != "tensorflow":
         raise InputError(
             f"OpenVINO converts models of TensorFlow, but Keras runs on "
             f"{keras_backend.name()}: set KERAS_BACKEND=tensorflow, or use --engine keras."
         )
-    with warnings.catch_warnings(action="ignore"):  # Keras dislikes how OpenVINO calls the model
-        return openvino.convert_model(model, input=[openvino.PartialShape([-1, -1, -1, 3])])
 
 
 def to_content(model, fingerprint, network, **facts):

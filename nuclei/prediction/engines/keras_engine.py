@@ -28,4 +28,5 @@ class KerasEngine:
 
 def as_engine(model):
     """Return an engine as it is, and a Keras model in a `KerasEngine`."""
-    return model if hasattr(model, "forward") else KerasEngine(model)
+    # Not by `forward`: under PyTorch a Keras model has one, which gives tensors with gradients.
+    return KerasEngine(model) if hasattr(model, "predict_on_batch") else model

@@ -22,8 +22,9 @@ def choose(name, engine=AUTO):
     """Choose the engine that predicts a model, without importing Keras where there is no GPU.
 
     "auto" is Keras where it sees a GPU. Otherwise it is int8 where the model has an int8 file that
-    fits its weights, else float32 where OpenVINO is installed, else Keras. If a file does not fit,
-    or OpenVINO is missing, a sentence on standard error says so.
+    fits its weights, else float32 where OpenVINO is installed and the model was converted or can be
+    (by TensorFlow), else Keras. If a file does not fit, or OpenVINO is missing, a sentence on
+    standard error says so.
 
     Parameters
     ----------
