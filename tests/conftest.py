@@ -1,6 +1,7 @@
 """Data for the tests: a MoNuSeg of five small images, and the real one where it is at hand."""
 
 import os
+import random
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def pytest_collection_modifyitems(items):
     short = [item for item in items if item.path.stem not in LONG]
     half = max(0, (len(items) + 1) // 2 - len(long[::2]))
     items[:] = long[::2] + short[:half] + long[1::2] + short[half:]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Give the networks of a test the same random weights in each run: Keras draws from here."""
+    random.seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """Whole slides by several processes, and by those of other computers."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,22 +15,11 @@ from slide_files import tissue
 from slide_results import assert_same, results
 from sockets import listening
 
-from nuclei import ROOT, modelzoo, networks
+from nuclei import ROOT
 from nuclei.errors import InputError
 from nuclei.slides import dask_cluster
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A UNet with random weights in a folder of its own, which other processes can load."""
-    folder = tmp_path_factory.mktemp("models") / "small"
-    config = {"network": "unet", "arguments": {"width": 4}}
-    model = networks.unet(width=4)
-    modelzoo.save(folder, model, config, [{"epoch": 1}], {})
-    return folder
-
 
 KILLED = """
 import os, signal, sys
@@ -61,9 +51,9 @@ def command(*arguments, start=("-m", "nuclei"), **environment):
 
 @pytest.mark.tensorflow
 class TestProcesses:
-    def test_killed_between_two_tiles_it_goes_on_to_the_same_result(self, small, tmp_path):
+    def test_killed_between_two_tiles_it_goes_on_to_the_same_result(self, tmp_path):
         path = write_pyramid(tmp_path / "slide.tif", tissue((2600, 3100))[0])
-        words, sockets = (small, path, "--out", tmp_path / "out"), set()
+        words, sockets = ("unet", path, "--out", tmp_path / "out"), set()
         # Kernels of the notebooks run at this level, which does not silence TensorFlow.
         first = command(*words, start=("-c", KILLED), TF_CPP_MIN_LOG_LEVEL="2")
         while first.poll() is None:
@@ -82,12 +72,12 @@ class TestProcesses:
         output, progress = second.communicate()
         assert second.returncode == 0, progress
         assert "absl" not in progress  # nor do the processes that it starts speak
-        assert "nuclei in 4 tiles written" in output
+        assert int(re.match(r"(\d+) nuclei in 4 tiles written", output)[1]) > 100
         assert "Dask dashboard: http" in progress and "Tiles: 100%" in progress
         endings = "geojson", "json", "lock", "parquet", "zarr"
         left = sorted(path.name for path in (tmp_path / "out").iterdir())
         assert left == [f"slide.{ending}" for ending in endings]
-        predict_slide.predict(small, path, tmp_path / "again")
+        predict_slide.predict("unet", path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
     def test_ctrl_c_is_left_to_the_first_process(self, capfd):
@@ -112,7 +102,7 @@ class TestScheduler:
         ):
             predict_slide.predict("red", slide, tmp_path, scheduler=cluster.scheduler_address)
 
-    def test_the_recipe_predicts_with_workers_of_their_own(self, small, tmp_path):
+    def test_the_recipe_predicts_with_workers_of_their_own(self, tmp_path):
         """Over TLS, which has all parts of a plain connection, and certificates."""
         if not shutil.which("openssl"):
             pytest.skip("the command openssl, which makes certificates, is not installed")
@@ -122,7 +112,7 @@ class TestScheduler:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         done = subprocess.run(
-            [ROOT / "deploy" / "local.sh", small, path, tmp_path / "out"],
+            [ROOT / "deploy" / "local.sh", "unet", path, tmp_path / "out"],
             env={
                 **os.environ,
                 "PORT": port,
@@ -131,11 +121,11 @@ class TestScheduler:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr
-        assert "nuclei in 4 tiles written" in done.stdout
-        predict_slide.predict(small, path, tmp_path / "again")
+        assert int(re.match(r"(\d+) nuclei in 4 tiles written", done.stdout)[1]) > 100
+        predict_slide.predict("unet", path, tmp_path / "again")
         assert_same(results(tmp_path / "out"), results(tmp_path / "again"))
 
     def test_the_recipe_does_not_join_the_scheduler_of_another_run(self, tmp_path):
