@@ -17,11 +17,18 @@ INK_MPP, GLASS_MPP = 2.0, 8.0
 BLACK, BLUE, GREEN, RED = 1.8, 0.9, 0.3, 1.2
 """Limits of `ink`. In trainval of MoNuSeg, nuclei reach 1.47, 0.51, 0.00 and 0.82."""
 
+ALIKE = 0.7
+"""What absorbs all colours is black only if the lowest optical density is at least this share of
+the highest. Dark tissue absorbs green far more, however strong its stain or dark its scan."""
+
 WORN = 0.8
 """Share of a limit from which colour belongs to the ink that it touches, as in uneven strokes."""
 
 STAINED = 0.04
 """Stained tissue is where the optical densities of two channels differ by more; glass is grey."""
+
+PALE = 0.1
+"""Optical density up to which an image without colour shows glass: that of a grey of 231."""
 
 WHITE = np.uint8(243)
 """Grey of the glass that covers ink."""
@@ -50,7 +57,7 @@ def ink(density):
 
     Haematoxylin and eosin absorb green most. Ink of pens absorbs other colours more: blue ink
     absorbs red far more than blue, green ink red more than green, red ink blue far more than red.
-    Black ink, and black areas, absorb all.
+    Black ink, and black areas, absorb all alike.
 
     Parameters
     ----------
@@ -63,8 +70,9 @@ def ink(density):
         How far the limit of one of the four colours is reached: from 1 up it is ink.
     """
     red, green, blue = cv2.split(density)
+    lowest, highest = _extremes(density)
     shares = (
-        np.minimum(np.minimum(red, green), blue) / BLACK,
+        np.where(lowest >= ALIKE * highest, lowest, 0) / BLACK,
         (red - blue) / BLUE,
         (red - green) / GREEN,
         (blue - red) / RED,
@@ -85,9 +93,28 @@ def is_stained(density):
     ndarray of bool, shape (H, W)
         True also for coloured ink.
     """
-    red, green, blue = cv2.split(density)
-    highest = np.maximum(np.maximum(red, green), blue)
-    return highest - np.minimum(np.minimum(red, green), blue) > STAINED
+    lowest, highest = _extremes(density)
+    return highest - lowest > STAINED
+
+
+def has_colour(image):
+    """Whether the colours of an image say where stained tissue is.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB, at `GLASS_MPP`.
+
+    Returns
+    -------
+    bool
+        False for greys, also those with a slight tint or noise if most of them are too dark for
+        glass. Those that are bright are taken for glass with dust.
+    """
+    density = smooth_density(image)
+    if is_stained(density).any():
+        return True
+    return bool(np.ptp(image, axis=-1).any() and np.median(density) <= PALE)
 
 
 def find_ink(image, mpp):
@@ -146,13 +173,13 @@ def find_glass(image, mpp):
     Returns
     -------
     ndarray of bool, shape (H, W)
-        True where nothing within about 16 um is stained. An image that has no colours at all says
-        nothing about stain: False everywhere.
+        True where nothing within about 16 um is stained. An image without colour, see `has_colour`,
+        says nothing about stain: False everywhere.
     """
-    red, green, blue = np.moveaxis(image, -1, 0)
-    if np.array_equal(red, green) and np.array_equal(green, blue):
+    small = _shrunk(image, mpp, GLASS_MPP)
+    if not has_colour(small):
         return np.zeros(image.shape[:2], bool)
-    stained = is_stained(smooth_density(_shrunk(image, mpp, GLASS_MPP))).astype(np.uint8)
+    stained = is_stained(smooth_density(small)).astype(np.uint8)
     return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
 
 
@@ -217,6 +244,12 @@ def notice(name, share):
     if share <= NOTABLE:
         return None
     return f"{name}: {share:.0%} was left out, as ink, black or too large for nuclei."
+
+
+def _extremes(density):
+    """The lowest and the highest of the three optical densities of each pixel."""
+    red, green, blue = cv2.split(density)
+    return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
 
 
 def _shrunk(image, mpp, wanted):

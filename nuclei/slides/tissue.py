@@ -8,9 +8,6 @@ import numpy as np
 from ..prediction import artefacts
 from .tiles import TileGrid
 
-PALE = 0.1
-"""Optical density up to which a slide without colour shows glass: that of a grey of 231."""
-
 
 def find_tissue(image):
     """Separate tissue from glass by colour.
@@ -62,7 +59,7 @@ def tissue_tiles(slide):
     ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
     if notice := artefacts.notice(slide.path, ink.mean()):
         print(notice, file=sys.stderr)
-    coloured = np.ptp(image, axis=-1).any()
+    coloured = artefacts.has_colour(image)
     tissue = (find_tissue(image) if coloured else _find_dark(image)) | ~readable
     grid = TileGrid(slide.shape)
     steps = slide.shape[0] / tissue.shape[0], slide.shape[1] / tissue.shape[1]
@@ -81,4 +78,4 @@ def tissue_tiles(slide):
 
 def _find_dark(image):
     """What is not white in an overview without colour."""
-    return artefacts.smooth_density(image)[..., 0] > PALE
+    return artefacts.smooth_density(image)[..., 0] > artefacts.PALE

@@ -6,6 +6,7 @@ import pytest
 from slide_files import GLASS
 
 from nuclei.data import monuseg, synthetic
+from nuclei.data.stains import transmitted
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts
 from nuclei.prediction.image import predict_image
@@ -89,6 +90,12 @@ class TestInk:
         assert not artefacts.find_ink(image, 0.25).any()
         assert artefacts.find_ink(image, 1.0).any()
 
+    def test_dark_tissue_is_not_black(self):
+        """Crowded nuclei, in a thick section or in a scan that was saved without gamma."""
+        density = np.float32([1.2, 1.6, 0.95]) + np.zeros((SIZE, SIZE, 1), np.float32)
+        assert not artefacts.find_ink(transmitted(density), MPP).any()
+        assert not artefacts.find_ink(transmitted(2.2 * density), MPP).any()
+
     @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (30, 41)])
     def test_an_image_may_be_small(self, shape):
         black = np.zeros((*shape, 3), np.uint8)
@@ -107,8 +114,10 @@ class TestGlass:
         assert glass[:, 340:].all() and not (glass & (labels > 0))[:, :240].any()
 
     def test_an_image_without_colours_says_nothing(self, tissue):
-        grey = cv2.cvtColor(tissue[0], cv2.COLOR_RGB2GRAY)
-        assert not artefacts.find_glass(np.repeat(grey[..., None], 3, axis=-1), MPP).any()
+        grey = np.repeat(cv2.cvtColor(tissue[0], cv2.COLOR_RGB2GRAY)[..., None], 3, axis=-1)
+        assert not artefacts.find_glass(grey, MPP).any()
+        tinted = grey - np.uint8([2, 0, 0])  # as scans of grey are
+        assert not artefacts.find_glass(tinted, MPP).any()
 
 
 @pytest.mark.parametrize("seed", range(4))
