@@ -127,12 +127,12 @@ class Work:
         Returns
         -------
         dict
-            `nuclei`; `density_per_mm2`; `area_um2`, the quartiles of the area as three numbers, or
-            None without nuclei.
+            `nuclei`; `density_per_mm2`, without the area of ink and black borders; `area_um2`, the
+            quartiles of the area as three numbers, or None without nuclei.
         """
         found = self.found
         areas = np.bincount(found.labels.ravel())[1:] * found.mpp**2
-        tissue = found.labels.size * found.mpp**2 / 1e6
+        tissue = max(1, np.count_nonzero(~found.excluded)) * found.mpp**2 / 1e6
         return {
             "nuclei": len(areas),
             "density_per_mm2": len(areas) / tissue,

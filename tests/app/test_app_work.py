@@ -115,6 +115,13 @@ def test_a_picture_without_nuclei(work):
     report.files(empty, "unet")
 
 
+def test_a_black_border_is_no_area_of_the_density(engine, work):
+    bordered = np.pad(work.maps.image, ((0, 400), (0, 0), (0, 0)))
+    other = Work("bordered.tif", predict_maps(engine, bordered))
+    density = work.summary["density_per_mm2"]
+    assert other.summary["density_per_mm2"] == pytest.approx(density, rel=0.1)
+
+
 def test_every_example_can_be_drawn():
     image, mpp = example(next(reversed(EXAMPLES)))
     assert image.shape == (600, 600, 3) and mpp == 0.25
