@@ -2,12 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 from slide_files import GLASS, aperio, leica, tissue
 
+from nuclei.data.stains import optical_density, transmitted
 from nuclei.errors import SlideError
 from nuclei.slides import readers
 from nuclei.slides.pyramid import write_pyramid
@@ -200,6 +202,18 @@ class TestTissue:
         for sample in monuseg.load("val", monuseg_folder):
             small = Image.fromarray(sample.image).resize((31, 31), Image.Resampling.BOX)
             assert find_tissue(np.asarray(small)).mean() > 0.95
+            pale = transmitted(0.5 * optical_density(np.asarray(small)))
+            assert find_tissue(pale).mean() > 0.95
+
+    @pytest.mark.parametrize("light", [(243, 243, 230), (220, 228, 205), (205, 225, 195)])
+    def test_glass_may_have_a_tint(self, light):
+        image, _ = tissue((3000, 4000))
+        overview = cv2.resize(image, (125, 94), interpolation=cv2.INTER_AREA)
+        tinted = np.rint(overview * (np.array(light) / GLASS).clip(0, 1)).astype(np.uint8)
+        found = find_tissue(tinted)
+        assert found[:38, :38].mean() > 0.97
+        found[:40, :40] = False
+        assert found.mean() < 0.02
 
     def test_glass_with_dust_and_pen_is_not(self):
         rng = np.random.default_rng(0)
