@@ -107,6 +107,6 @@ def save_png(path, pixels, texts=None):
     kept = PngInfo()
     for keyword, text in (texts or {}).items():
         kept.add_text(keyword, text)
-    # To look for repetitions takes 2 to 5 times as long, and tissue repeats nothing.
+    # To look for repetitions takes far longer, and tissue repeats nothing.
     options = {"pnginfo": kept, "compress_type": zlib.Z_RLE}
     Image.fromarray(pixels).save(path, format="PNG", **options)
