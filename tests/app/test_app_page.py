@@ -93,6 +93,16 @@ def test_a_visit(page, tissue):
     assert controls.bar.layout.visibility == "hidden"
 
 
+def test_an_image_fits_into_a_view_of_any_size(page):
+    view = page.view.widget
+    heights = {}
+    for size in ((520, 700), (300, 300), (100, 700)):
+        view.set_state({"top": 10, "bottom": 10 + size[0], "left": 0, "right": size[1]})
+        heights[size] = 200 * 2**view.zoom
+    assert heights[520, 700] == 200  # not enlarged
+    assert 80 < heights[100, 700] <= 100
+
+
 def test_an_image_stays_when_another_of_its_name_is_damaged(page, tissue):
     send(page, "a.png", encoded(tissue, "PNG"))
     send(page, "a.png", b"no image")
