@@ -101,6 +101,14 @@ class Controls:
         words = "".join(f'<p class="{kind}">{html.escape(str(one))}</p>' for kind, one in lines)
         self.status.value = f'<div role="status">{words}</div>'
 
+    def settings(self):
+        """Threshold and lowest score, as two numbers.
+
+        They are rounded as the sliders show them: a browser sends 0.5 back as 0.49999999999999994,
+        which nobody has moved.
+        """
+        return round(self.threshold.value, 2), round(self.min_score.value, 2)
+
     def progress(self, done):
         """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""
         bar = f'<progress aria-label="Progress" max="100" value="{100 * done:.0f}"></progress>'

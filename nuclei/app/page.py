@@ -179,8 +179,7 @@ class Page:
                 check_size(name, image, mpp)
                 engine = load_engine(controls.model.value)
                 self._keep(key, predict_maps(engine, image, mpp, progress=self._counted))
-            settings = controls.threshold.value, controls.min_score.value
-            self.work = Work(name, self._maps[key], *settings)
+            self.work = Work(name, self._maps[key], *controls.settings())
         except InputError as error:
             self._fail(error)
             if self.model:  # whose nuclei are still shown
@@ -210,8 +209,9 @@ class Page:
 
     def refine(self):
         """Separate the nuclei again, where the sliders stand now."""
-        if self.work:
-            self.work = self.work.at(self.controls.threshold.value, self.controls.min_score.value)
+        settings = self.controls.settings()
+        if self.work and settings != (self.work.threshold, self.work.min_score):
+            self.work = self.work.at(*settings)
             self._changed()
 
     def _changed(self, more=""):

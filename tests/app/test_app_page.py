@@ -103,6 +103,12 @@ def test_an_image_fits_into_a_view_of_any_size(page):
     assert 80 < heights[100, 700] <= 100
 
 
+def test_what_a_browser_rounds_is_no_change(page):
+    said = page.controls.status.value
+    page.controls.threshold.value = page.controls.min_score.value = 0.49999999999999994
+    assert "Found in" in page.controls.status.value == said and page.work.threshold == 0.5
+
+
 def test_an_image_stays_when_another_of_its_name_is_damaged(page, tissue):
     send(page, "a.png", encoded(tissue, "PNG"))
     send(page, "a.png", b"no image")
