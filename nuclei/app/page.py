@@ -267,10 +267,14 @@ class Page:
         self.charts.mark(self.chosen)
 
     def _make_files(self):
-        if self.work:
-            try:
-                made = report.files(self.work, self.model)
-            except InputError as error:
-                self._fail(error)
-                return
-            self.controls.links.value = report.links(made)
+        links = self.controls.links
+        if not self.work or links.value:  # a second click: they are made already
+            return
+        links.value = "<p>Making the files ...</p>"
+        try:
+            made = report.files(self.work, self.model)
+        except InputError as error:
+            links.value = ""
+            self._fail(error)
+        else:
+            links.value = report.links(made)

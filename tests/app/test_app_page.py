@@ -109,6 +109,18 @@ def test_what_a_browser_rounds_is_no_change(page):
     assert "Found in" in page.controls.status.value == said and page.work.threshold == 0.5
 
 
+def test_files_are_made_once_for_two_clicks(page, monkeypatch):
+    made = []
+    make = module.report.files
+    monkeypatch.setattr(module.report, "files", lambda *a: made.append(a) or make(*a))
+    page.controls.save.click()
+    page.controls.save.click()
+    assert len(made) == 1
+    page.controls.threshold.value = 0.6
+    page.controls.save.click()
+    assert len(made) == 2 and "geojson" in page.controls.links.value
+
+
 def test_an_image_stays_when_another_of_its_name_is_damaged(page, tissue):
     send(page, "a.png", encoded(tissue, "PNG"))
     send(page, "a.png", b"no image")
