@@ -182,10 +182,8 @@ class Page:
             self.work = Work(name, self._maps[key], *controls.settings())
         except InputError as error:
             self._fail(error)
-            if self.model:  # whose nuclei are still shown
-                controls.model.unobserve(self._repredicted, "value")
-                controls.model.value = self.model
-                controls.model.observe(self._repredicted, "value")
+            if self.work:
+                self._go_back()
             return
         self.model = controls.model.value
         controls.card.value = card(self.model)
@@ -194,6 +192,16 @@ class Page:
         self.view.show(image)
         self._changed(f" Found in {seconds:.1f} s.")
         controls.progress(1)
+
+    def _go_back(self):
+        """Let the controls say how the nuclei were found that are still shown."""
+        name, found, model = self.work.name, self.work.found, self.controls.model
+        self.shown = Shown(name, found.image, found.mpp)
+        self.controls.mpp.value = found.mpp
+        self._list(name)
+        model.unobserve(self._repredicted, "value")
+        model.value = self.model
+        model.observe(self._repredicted, "value")
 
     def _counted(self, batches):
         """Show progress over the windows of an image, see `windows.predict_maps`."""
