@@ -27,6 +27,10 @@ function nameAll() {
 function focus(event) {
   event.target.closest(".nuclei-page .leaflet-container")?.focus({ preventScroll: true });
 }
+  // Screen readers say what changes in an element, not an element that comes with its words.
+  document.querySelector(".nuclei-page .status")?.setAttribute("role", "status");
+  for (const one of document.querySelectorAll(".nuclei-page .live"))
+    one.setAttribute("aria-live", "polite");
 
 function render() {
   const observer = new MutationObserver(nameAll);

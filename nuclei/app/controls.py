@@ -24,7 +24,7 @@ STYLE = """<style>
 .nuclei-page .range .widget-readout { min-width: 7.5em }
 .nuclei-page p { margin: .4em 0; line-height: 1.5; overflow-wrap: anywhere }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
-.nuclei-page [role=status] p:first-child { margin-top: 0 }
+.nuclei-page .status p:first-child { margin-top: 0 }
 .nuclei-page progress { display: block; width: 100%; accent-color: var(--accent) }
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
 .nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
@@ -79,6 +79,8 @@ class Controls:
         self.progress(1)
 
     def lay_out(self, upload, fields, view, charts):
+        self.status.add_class("status")
+        self.links.add_class("live")
         """Arrange the other parts of the page and the controls in one widget."""
         left = widgets.VBox(
             [upload, fields, self.files, self.model, self.card, self.mpp]
@@ -94,12 +96,6 @@ class Controls:
         page = widgets.VBox([widgets.HTML(STYLE), Access(), both])
         page.add_class("nuclei-page")
         return page
-
-    def say(self, text, kind="said"):
-        """Write a sentence over the image; `problem` is the kind of errors."""
-        lines = [*(("problem", one) for one in self.kept), (kind, text)]
-        words = "".join(f'<p class="{kind}">{html.escape(str(one))}</p>' for kind, one in lines)
-        self.status.value = f'<div role="status">{words}</div>'
 
     def settings(self):
         """Threshold and lowest score, as two numbers.
