@@ -65,7 +65,7 @@ class Charts:
                 description=f"Select {title}",
                 # Else browsers answer to new limits with the old ones, as if people moved it.
                 continuous_update=False,
-                **{**WIDE, "layout": {"flex": "1 1 350px", "min_width": "0"}},
+                **{**WIDE, "layout": {"flex": "1 1 320px", "min_width": "0"}},
             )
             for name, title in TITLES.items()
         }

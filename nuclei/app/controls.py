@@ -21,7 +21,11 @@ STYLE = """<style>
 .nuclei-page .widget-label { width: auto; min-width: 10em; color: var(--text) }
 .nuclei-page .widget-button { width: auto; max-width: 100%; align-self: flex-start }
 .nuclei-page .widget-readout { box-shadow: none }
+.nuclei-page .range { flex-wrap: wrap; height: auto }
+.nuclei-page .range .widget-label { flex: 1 0 100%; text-align: left }
 .nuclei-page .range .widget-readout { min-width: 7.5em }
+.nuclei-page .noUi-handle::after { inset: -8px; width: auto; height: auto; background: none }
+.nuclei-page .noUi-handle::after { content: "" } /* a finger needs more than the handle */
 .nuclei-page p { margin: .4em 0; line-height: 1.5; overflow-wrap: anywhere }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
 .nuclei-page .status p:first-child { margin-top: 0 }
@@ -29,7 +33,7 @@ STYLE = """<style>
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
 .nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
 .nuclei-page .problem { color: var(--wrong); font-weight: bold }
-.nuclei-page :focus-visible { outline: 3px solid var(--accent) }
+.nuclei-page .jupyter-widgets :focus-visible { outline: 3px solid var(--accent) !important }
 </style>"""
 
 ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}
@@ -75,12 +79,12 @@ class Controls:
         self.save = widgets.Button(description="Make files to download")
         self.kept = []
         self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
+        self.status.add_class("status")
+        self.links.add_class("live")
         self.bar.layout.height = "16px"
         self.progress(1)
 
     def lay_out(self, upload, fields, view, charts):
-        self.status.add_class("status")
-        self.links.add_class("live")
         """Arrange the other parts of the page and the controls in one widget."""
         left = widgets.VBox(
             [upload, fields, self.files, self.model, self.card, self.mpp]
@@ -104,6 +108,12 @@ class Controls:
         which nobody has moved.
         """
         return round(self.threshold.value, 2), round(self.min_score.value, 2)
+
+    def say(self, text, kind="said"):
+        """Write a sentence over the image; `problem` is the kind of errors."""
+        lines = [*(("problem", one) for one in self.kept), (kind, text)]
+        words = "".join(f'<p class="{kind}">{html.escape(str(one))}</p>' for kind, one in lines)
+        self.status.value = words
 
     def progress(self, done):
         """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""
