@@ -18,8 +18,10 @@ function name(element, words, role) {
 
 function nameAll() {
   name(document.getElementById("rendered_cells"), "Page", "main"); // only as served by Voila
-  for (const map of document.querySelectorAll(".nuclei-page .leaflet-container"))
-    name(map, "Image: arrow keys move it, plus and minus zoom", "region");
+  for (const map of document.querySelectorAll(".nuclei-page .leaflet-container")) {
+    const what = map.closest(".overview") ? "Slide" : "Image";
+    name(map, `${what}: arrow keys move it, plus and minus zoom`, "region");
+  }
   for (const slider of document.querySelectorAll(".nuclei-page .widget-slider")) {
     const words = slider.querySelector("label").textContent;
     const handles = slider.querySelectorAll(".noUi-handle");
@@ -27,6 +29,8 @@ function nameAll() {
     handles.forEach((handle, index) => name(handle, words + ends[index]));
     name(slider.querySelector(".widget-readout"), `${words}, as a number`, "textbox");
   }
+  for (const thumbnail of document.querySelectorAll(".nuclei-page img:not([alt])"))
+    thumbnail.alt = ""; // the button under it says the name
   // Screen readers say what changes in an element, not an element that comes with its words.
   document.querySelector(".nuclei-page .status")?.setAttribute("role", "status");
   for (const one of document.querySelectorAll(".nuclei-page .live"))

@@ -19,6 +19,7 @@ from sockets import listening
 
 from nuclei import ROOT
 from nuclei.data import synthetic
+from nuclei.slides.pyramid import write_pyramid
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
@@ -42,10 +43,13 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    slides = tmp_path_factory.mktemp("slides")
+    write_pyramid(slides / "slide.tif", synthetic.tissue(7, (600, 600))[0])
     log = tmp_path_factory.mktemp("app") / "log"
+    command = [sys.executable, ROOT / "tools" / "app.py", "--port", str(port), "--slides", slides]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", str(port)],
+            command,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -126,6 +130,10 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     choose(other, tmp_path / "theirs.png", "theirs.png: ")
     assert "mine.tif" not in other.content() and "theirs.png" not in page.content()
 
+    open_a_slide(other)
+    assert other.evaluate(OVERFLOWS) == []
+    rules_kept(other)
+
     # No other server is asked for anything.
     assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(address).netloc}
 
@@ -175,6 +183,12 @@ def choose(page, path, sentence):
     expect(status).to_contain_text(sentence, timeout=20_000)
     if sentence.endswith(": "):
         expect(status).to_contain_text("nuclei, ", timeout=20_000)
+
+
+def open_a_slide(page):
+    page.get_by_role("button", name="Show slides").click()
+    page.get_by_role("button", name="slide.tif").click(timeout=20_000)
+    page.get_by_role("region", name="Slide").wait_for(timeout=20_000)
 
 
 def move_the_threshold(page):
