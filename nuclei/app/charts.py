@@ -65,7 +65,7 @@ class Charts:
                 description=f"Select {title}",
                 # Else browsers answer to new limits with the old ones, as if people moved it.
                 continuous_update=False,
-                **{**WIDE, "layout": {"flex": "1 1 350px", "min_width": "0"}},
+                **{**WIDE, "layout": {"flex": "1 1 320px", "min_width": "0"}},
             )
             for name, title in TITLES.items()
         }
@@ -73,6 +73,7 @@ class Charts:
             slider.add_class("range")
             slider.observe(lambda _: self._select(), "value")
         self.count = widgets.HTML()
+        self.count.add_class("live")
         histogram = _figure("Area of nuclei", [self._bars], x, counts, TITLES[AREA], "nuclei")
         marks = [self.points, self.chosen]
         scatter = _figure("Area and stain", marks, x, y, TITLES[AREA], TITLES[STAIN])
@@ -159,7 +160,7 @@ class Charts:
         if self.selection is not None:
             words = f"{self.selection.sum():,} of {len(self.selection):,} nuclei are selected."
         self.points.selected = None if self.selection is None else np.flatnonzero(self.selection)
-        self.count.value = f'<p aria-live="polite">{words}</p>'
+        self.count.value = f"<p>{words}</p>"
 
 
 def _limits(values):

@@ -21,15 +21,19 @@ STYLE = """<style>
 .nuclei-page .widget-label { width: auto; min-width: 10em; color: var(--text) }
 .nuclei-page .widget-button { width: auto; max-width: 100%; align-self: flex-start }
 .nuclei-page .widget-readout { box-shadow: none }
+.nuclei-page .range { flex-wrap: wrap; height: auto }
+.nuclei-page .range .widget-label { flex: 1 0 100%; text-align: left }
 .nuclei-page .range .widget-readout { min-width: 7.5em }
+.nuclei-page .noUi-handle::after { inset: -8px; width: auto; height: auto; background: none }
+.nuclei-page .noUi-handle::after { content: "" } /* a finger needs more than the handle */
 .nuclei-page p { margin: .4em 0; line-height: 1.5; overflow-wrap: anywhere }
 .nuclei-page .leaflet-image-layer { image-rendering: pixelated }
-.nuclei-page [role=status] p:first-child { margin-top: 0 }
+.nuclei-page .status p:first-child { margin-top: 0 }
 .nuclei-page progress { display: block; width: 100%; accent-color: var(--accent) }
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
 .nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
 .nuclei-page .problem { color: var(--wrong); font-weight: bold }
-.nuclei-page :focus-visible { outline: 3px solid var(--accent) }
+.nuclei-page .jupyter-widgets :focus-visible { outline: 3px solid var(--accent) !important }
 </style>"""
 
 ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "0 24px"}
@@ -75,6 +79,8 @@ class Controls:
         self.save = widgets.Button(description="Make files to download")
         self.kept = []
         self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
+        self.status.add_class("status")
+        self.links.add_class("live")
         self.bar.layout.height = "16px"
         self.progress(1)
 
@@ -95,11 +101,19 @@ class Controls:
         page.add_class("nuclei-page")
         return page
 
+    def settings(self):
+        """Threshold and lowest score, as two numbers.
+
+        They are rounded as the sliders show them: a browser sends 0.5 back as 0.49999999999999994,
+        which nobody has moved.
+        """
+        return round(self.threshold.value, 2), round(self.min_score.value, 2)
+
     def say(self, text, kind="said"):
         """Write a sentence over the image; `problem` is the kind of errors."""
         lines = [*(("problem", one) for one in self.kept), (kind, text)]
         words = "".join(f'<p class="{kind}">{html.escape(str(one))}</p>' for kind, one in lines)
-        self.status.value = f'<div role="status">{words}</div>'
+        self.status.value = words
 
     def progress(self, done):
         """Show how much of something is done, 0 to 1; at 1, the bar vanishes."""

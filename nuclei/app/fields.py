@@ -129,15 +129,16 @@ class Fields:
         self.more.on_click(lambda _: self._go(self._show_more))
         self.thumbnails = widgets.Box(layout=ROW)
         self.view = View(self._clicked, height=300)
+        self.view.widget.add_class("overview")
         self.side = widgets.Dropdown(
             options=[(f"{side} x {side} pixels", side) for side in SIDES],
             value=SIDES[1],
             description="Field",
             **WIDE,
         )
+        centre = {"min": 0, "step": 0.1, **WIDE, "layout": {"width": "18em"}}
         self.x, self.y = (
-            widgets.BoundedFloatText(0, min=0, step=0.1, description=f"Centre {axis} (mm)", **WIDE)
-            for axis in "xy"
+            widgets.BoundedFloatText(description=f"Centre {axis} (mm)", **centre) for axis in "xy"
         )
         for one in (self.x, self.y, self.side):
             one.observe(lambda _: self._frame(), "value")

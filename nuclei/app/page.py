@@ -179,14 +179,11 @@ class Page:
                 check_size(name, image, mpp)
                 engine = load_engine(controls.model.value)
                 self._keep(key, predict_maps(engine, image, mpp, progress=self._counted))
-            settings = controls.threshold.value, controls.min_score.value
-            self.work = Work(name, self._maps[key], *settings)
+            self.work = Work(name, self._maps[key], *controls.settings())
         except InputError as error:
             self._fail(error)
-            if self.model:  # whose nuclei are still shown
-                controls.model.unobserve(self._repredicted, "value")
-                controls.model.value = self.model
-                controls.model.observe(self._repredicted, "value")
+            if self.work:
+                self._go_back()
             return
         self.model = controls.model.value
         controls.card.value = card(self.model)
@@ -195,6 +192,16 @@ class Page:
         self.view.show(image)
         self._changed(f" Found in {seconds:.1f} s.")
         controls.progress(1)
+
+    def _go_back(self):
+        """Let the controls say how the nuclei were found that are still shown."""
+        name, found, model = self.work.name, self.work.found, self.controls.model
+        self.shown = Shown(name, found.image, found.mpp)
+        self.controls.mpp.value = found.mpp
+        self._list(name)
+        model.unobserve(self._repredicted, "value")
+        model.value = self.model
+        model.observe(self._repredicted, "value")
 
     def _counted(self, batches):
         """Show progress over the windows of an image, see `windows.predict_maps`."""
@@ -210,8 +217,9 @@ class Page:
 
     def refine(self):
         """Separate the nuclei again, where the sliders stand now."""
-        if self.work:
-            self.work = self.work.at(self.controls.threshold.value, self.controls.min_score.value)
+        settings = self.controls.settings()
+        if self.work and settings != (self.work.threshold, self.work.min_score):
+            self.work = self.work.at(*settings)
             self._changed()
 
     def _changed(self, more=""):
@@ -267,10 +275,14 @@ class Page:
         self.charts.mark(self.chosen)
 
     def _make_files(self):
-        if self.work:
-            try:
-                made = report.files(self.work, self.model)
-            except InputError as error:
-                self._fail(error)
-                return
-            self.controls.links.value = report.links(made)
+        links = self.controls.links
+        if not self.work or links.value:  # a second click: they are made already
+            return
+        links.value = "<p>Making the files ...</p>"
+        try:
+            made = report.files(self.work, self.model)
+        except InputError as error:
+            links.value = ""
+            self._fail(error)
+        else:
+            links.value = report.links(made)

@@ -3,6 +3,7 @@
 import math
 
 import ipyleaflet
+import numpy as np
 
 from . import picture
 
@@ -22,7 +23,7 @@ class View:
     clicked : callable
         Called with the x and y of a click, in pixels of the image.
     height : int
-        Of the view on the screen, in pixels.
+        Of the view on a screen that is large enough, in pixels.
 
     Attributes
     ----------
@@ -33,8 +34,8 @@ class View:
     """
 
     def __init__(self, clicked, height=HEIGHT):
-        self._clicked, self._height = clicked, height
-        self._width, self._shape = None, (height, height)
+        self._clicked = clicked
+        self._size = self._shape = (height, height)
         self.layer = self._mark = None
         self.widget = ipyleaflet.Map(
             crs=ipyleaflet.projections.Simple,
@@ -44,10 +45,11 @@ class View:
             zoom_snap=ZOOM_STEP,
             scroll_wheel_zoom=True,
             attribution_control=False,
-            layout={"height": f"{height}px", "width": "100%"},
+            # Lower on a phone, where an image that fills the screen leaves no place to scroll at.
+            layout={"height": f"min({height}px, 90vw, 80vh)", "width": "100%"},
         )
         self.widget.on_interaction(self._interacted)
-        self.widget.observe(self._resized, ("left", "right"))
+        self.widget.observe(self._resized, ("left", "right", "top", "bottom"))
 
     def show(self, image):
         """Show another image, all of it, with nothing over it.
@@ -115,14 +117,14 @@ class View:
             self._clicked(x, -y)
 
     def _resized(self, _):
-        """Fit the image again once the browser says how wide the view is there."""
-        width = self.widget.right - self.widget.left
-        if width > 0 and width != self._width:
-            self._width = width
+        """Fit the image again once the browser says how large the view is there."""
+        view = self.widget
+        size = view.bottom - view.top, view.right - view.left
+        if min(size) > 0 and size != self._size:
+            self._size = size
             self._fit()
 
     def _fit(self):
-        height, width = self._shape
-        scale = min(self._height / height, (self._width or self._height) / width)
+        scale = min(np.divide(self._size, self._shape))
         steps = math.floor(math.log2(scale) / ZOOM_STEP)
         self.widget.zoom = min(0, steps * ZOOM_STEP)

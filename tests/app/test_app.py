@@ -19,6 +19,7 @@ from sockets import listening
 
 from nuclei import ROOT
 from nuclei.data import synthetic
+from nuclei.slides.pyramid import write_pyramid
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update"]
@@ -42,10 +43,13 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    slides = tmp_path_factory.mktemp("slides")
+    write_pyramid(slides / "slide.tif", synthetic.tissue(7, (600, 600))[0])
     log = tmp_path_factory.mktemp("app") / "log"
+    command = [sys.executable, ROOT / "tools" / "app.py", "--port", str(port), "--slides", slides]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tools" / "app.py"), "--port", str(port)],
+            command,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -106,6 +110,8 @@ def test_what_cannot_be_served_is_said(capsys, monkeypatch, tmp_path):
 
 
 def test_a_visit_in_a_browser(server, browser, tmp_path):
+    from playwright.sync_api import expect
+
     log = server[1]
     wait_for(lambda: "Open http" in log.read_text(), log)
     address = log.read_text().split("Open ")[1].split()[0]
@@ -124,10 +130,15 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     choose(other, tmp_path / "theirs.png", "theirs.png: ")
     assert "mine.tif" not in other.content() and "theirs.png" not in page.content()
 
+    open_a_slide(other)
+    assert other.evaluate(OVERFLOWS) == []
+    rules_kept(other)
+
     # No other server is asked for anything.
     assert {urlsplit(one).netloc for one in asked} - {""} == {urlsplit(address).netloc}
 
     reach_everything_by_keyboard(page)
+    assert height_of_the_image_on_a_phone(page) < 0.9
     for width in (1280, 400):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(500)  # the page is laid out anew
@@ -139,6 +150,9 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     assert page.title() == "Find nuclei" and page.locator(".widget-readout.overflow").count() == 0
     assert errors == []
     assert dark_words_in_a_dark_theme(page) == []
+    expect(page.get_by_role("alert")).to_be_empty()
+    end_the_process_of(other, server[0])
+    expect(other.get_by_role("alert")).to_contain_text("has lost its connection", timeout=20_000)
     end_the_process_with_the_page(server[0], page)
 
 
@@ -153,6 +167,8 @@ def opened(browser, address, asked, errors):
     page.goto(address)
     expect(page.get_by_role("status")).to_contain_text("Synthetic tissue 1", timeout=60_000)
     expect(page.locator(".leaflet-image-layer")).to_have_count(2, timeout=20_000)
+    page.wait_for_timeout(1000)  # sliders that were drawn say where they stand
+    assert " Found in " in page.get_by_role("status").inner_text()
     return page
 
 
@@ -169,15 +185,22 @@ def choose(page, path, sentence):
         expect(status).to_contain_text("nuclei, ", timeout=20_000)
 
 
+def open_a_slide(page):
+    page.get_by_role("button", name="Show slides").click()
+    page.get_by_role("button", name="slide.tif").click(timeout=20_000)
+    page.get_by_role("region", name="Slide").wait_for(timeout=20_000)
+
+
 def move_the_threshold(page):
     from playwright.sync_api import expect
 
     status = page.get_by_role("status")
-    before = status.inner_text()
+    before, element = status.inner_text(), status.element_handle()
     page.get_by_role("slider", name="Threshold").focus()
     for _ in range(3):
         page.keyboard.press("PageUp")
     expect(status).not_to_have_text(before, timeout=10_000)
+    assert element.evaluate("one => one.isConnected")  # else screen readers do not read it
 
 
 def download(page, folder):
@@ -226,6 +249,20 @@ def dark_words_in_a_dark_theme(page):
     )
 
 
+def height_of_the_image_on_a_phone(page):
+    """Say which part of the window it takes: what is left scrolls the page, the image does not."""
+    page.set_viewport_size({"width": 740, "height": 360})
+    page.wait_for_timeout(500)
+    return page.locator(".leaflet-container:visible").bounding_box()["height"] / 360
+
+
+def end_the_process_of(page, server):
+    """End it as a lack of memory does."""
+    facts = json.loads(page.locator("#jupyter-config-data").inner_text())
+    lines = {one: " ".join(one.cmdline()) for one in psutil.Process(server).children()}
+    next(one for one, line in lines.items() if facts["kernelId"] in line).kill()
+
+
 def end_the_process_with_the_page(server, page):
     """A page that is closed ends its process, and with it all images, at once."""
     processes = set(psutil.Process(server).children())
@@ -238,8 +275,14 @@ def end_the_process_with_the_page(server, page):
 
 def reach_everything_by_keyboard(page):
     page.evaluate(
-        "() => { window.reached = new Set(); document.activeElement.blur();"
-        " addEventListener('focusin', event => reached.add(event.target)) }"
+        """() => {
+          window.reached = new Set(), window.faint = [];
+          document.activeElement.blur();
+          addEventListener("focusin", ({ target }) => {
+            reached.add(target);
+            if (getComputedStyle(target).outlineStyle != "solid") faint.push(target.outerHTML);
+          });
+        }"""
     )
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -253,6 +296,7 @@ def reach_everything_by_keyboard(page):
         CONTROLS,
     )
     assert missed == [] and controls > 10
+    assert page.evaluate("faint") == []  # the focus is seen
 
 
 def rules_kept(page):

@@ -93,6 +93,34 @@ def test_a_visit(page, tissue):
     assert controls.bar.layout.visibility == "hidden"
 
 
+def test_what_a_browser_rounds_is_no_change(page):
+    said = page.controls.status.value
+    page.controls.threshold.value = page.controls.min_score.value = 0.49999999999999994
+    assert "Found in" in page.controls.status.value == said and page.work.threshold == 0.5
+
+
+def test_files_are_made_once_for_two_clicks(page, monkeypatch):
+    made = []
+    make = module.report.files
+    monkeypatch.setattr(module.report, "files", lambda *a: made.append(a) or make(*a))
+    page.controls.save.click()
+    page.controls.save.click()
+    assert len(made) == 1
+    page.controls.threshold.value = 0.6
+    page.controls.save.click()
+    assert len(made) == 2 and "geojson" in page.controls.links.value
+
+
+def test_an_image_fits_into_a_view_of_any_size(page):
+    view = page.view.widget
+    heights = {}
+    for size in ((520, 700), (300, 300), (100, 700)):
+        view.set_state({"top": 10, "bottom": 10 + size[0], "left": 0, "right": size[1]})
+        heights[size] = 200 * 2**view.zoom
+    assert heights[520, 700] == 200  # not enlarged
+    assert 80 < heights[100, 700] <= 100
+
+
 def test_an_image_stays_when_another_of_its_name_is_damaged(page, tissue):
     send(page, "a.png", encoded(tissue, "PNG"))
     send(page, "a.png", b"no image")
@@ -232,10 +260,12 @@ def test_what_would_be_too_large_once_it_is_scaled_is_refused(page, tissue):
     assert page.work.name == "wide.png"
     page.controls.mpp.value = 0.5
     assert said in page.controls.status.value and len(page._maps) == 2
+    # The nuclei that are still shown were found at 0.25, and the control says so.
+    assert page.controls.mpp.value == page.shown.mpp == page.work.found.mpp == 0.25
     file = io.BytesIO()
     Image.fromarray(wide).save(file, "PNG", dpi=(50_800, 50_800))
     send(page, "wide.png", file.getvalue())
-    assert said in page.controls.status.value and page.shown.mpp == 0.5
+    assert said in page.controls.status.value and page.controls.mpp.value == page.shown.mpp == 0.25
 
 
 def test_a_model_may_have_a_path_and_no_record(tissue, tmp_path, monkeypatch):
