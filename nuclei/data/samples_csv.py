@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import unicodedata
 from dataclasses import replace
 
@@ -86,7 +87,8 @@ def _rows(path):
         ) from None
     except csv.Error as error:
         raise InputError(
-            f"{path} has a quotation mark that is not closed ({reason(error)}): close or remove it."
+            f"{path} has a cell that begins but does not end with a quotation mark "
+            f"({reason(error)}): close or remove it."
         ) from None
 
 
@@ -94,6 +96,7 @@ def _parsed(path, text):
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     form = {"delimiter": delimiter, "skipinitialspace": True, "strict": True}
+    text = re.sub(r'" +(?=[,;\t\r\n]|$)', '"', text)  # csv itself skips blanks before a mark
     reader = csv.DictReader(io.StringIO(text), **form)
     columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
     if unknown := [name for name in columns if name not in COLUMNS]:

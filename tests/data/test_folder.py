@@ -121,7 +121,8 @@ WRONG = {
     "has the column 'organ': name the columns name, patient": GOOD | {"samples.csv": "name,organ"},
     "has no column name: add it": GOOD | {"samples.csv": "patient,split\n"},
     "line 2, has more cells": GOOD | {"samples.csv": "name,mpp\na,1,2\n"},
-    "quotation mark that is not closed": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
+    "does not end with a quotation mark .unexpec": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
+    "does not end with a quotation mark .',' expe": GOOD | {"samples.csv": 'name,group\n"a"b,c\n'},
     "line 3: there is no image 'b'": GOOD | {"samples.csv": "name,mpp\na,\nb,\n"},
     "line 3: a is there twice": GOOD | {"samples.csv": "name,mpp\na.png,\na,\n"},
     "line 2: there is no split 'holdout'": GOOD | {"samples.csv": "name,split\na,holdout\n"},
@@ -189,6 +190,13 @@ def test_the_table_says_what_names_cannot(tmp_path, delimiter):
         ("slide 2 (copy)", ""),
     ]
     assert describe(found).splitlines()[1].endswith("nuclei; skin")
+
+
+def test_blanks_may_stand_around_quotation_marks(tmp_path):
+    make(tmp_path, {"a, b.png": "image", "a, b_mask.png": "mask"})
+    (tmp_path / "samples.csv").write_text('"name" , "group"  \r\n "a, b.png" , "skin" \r\n')
+    (entry,) = folder.index(tmp_path).entries
+    assert (entry.name, entry.group) == ("a, b", "skin")
 
 
 def test_a_star_speaks_of_all_images_and_classes_are_chosen(tmp_path):
