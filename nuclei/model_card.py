@@ -2,16 +2,11 @@
 
 from . import modelzoo
 from .atomic import atomic_write
+from .data.patch_files import PATCHES
 from .errors import counted
 from .evaluation import table
 from .outputs import MONUSEG
 from .scores import KEY_SCORES
-
-PATCHES = {
-    "images": "cut anew from whole images in each epoch",
-    "files": "those that patch_generator.ipynb wrote",
-}
-"""What the parameter `PATCHES` of the notebooks means."""
 
 ENGINES = {
     "keras": "Keras, TensorFlow",

@@ -99,7 +99,7 @@ def build(name, image, output_stride=32, weights=None):
     """
     kind = _kind(name)
     if output_stride not in (8, 16, 32):
-        raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride}.")
+        raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride!r}.")
     scale = 1 / kind.half_range
     x = layers.Rescaling(scale, offset=-kind.centre * scale, name="scale")(image)
     if any(kind.padding):
