@@ -44,7 +44,9 @@ def apply(path, entries, splits):
     entries, problems, seen = list(entries), [], set()
     for number, row in sorted(_rows(path), key=lambda one: one[1]["name"] == ALL):
         here, name = f"{path}, line {number}", row["name"]
-        places = range(len(entries)) if name == ALL else named.get(key(name), [])
+        # Names that were copied from elsewhere may have a folder before them.
+        wanted = name if key(name) in named else re.split(r"[/\\]", name)[-1]
+        places = range(len(entries)) if name == ALL else named.get(key(wanted), [])
         if not places:
             problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
             continue
@@ -104,13 +106,16 @@ def _parsed(path, text):
             f"{path} has the column {unknown[0]!r}: name the columns {', '.join(COLUMNS)} and "
             "remove others."
         )
+    if twice := [name for name in COLUMNS if columns.count(name) > 1]:
+        raise InputError(f"{path} has the column {twice[0]!r} twice: remove one.")
     if "name" not in columns:
         raise InputError(f"{path} has no column name: add it, with the names of the images.")
     reader.fieldnames = columns
     for row in reader:
         if any(cell.strip() for cell in row.pop(None, ())):
             raise InputError(
-                f"{path}, line {reader.line_num}, has more cells than columns: correct the line."
+                f"{path}, line {reader.line_num}, has more cells than columns: write a cell with a "
+                f"{delimiter!r} in quotation marks, or correct the line."
             )
         cells = {column: (value or "").strip() for column, value in row.items()}
         if any(cells.values()):  # spreadsheets leave empty rows

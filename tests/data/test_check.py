@@ -180,7 +180,7 @@ def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):
     assert "small.png is 224 x 100 pixels, but its image is 224 x 192" in stops
     assert "alone.png has no annotation" in stops
     assert "Patient P is in train and in test" in stops
-    assert "d.png belongs to no image" in notes
+    assert "d.png is in a folder of another name, so it is left out." in notes
     assert "unreadable" in next(line for line in output.splitlines() if line.startswith("small"))
     assert run(capsys, tmp_path / "nowhere")[0] == 1
 

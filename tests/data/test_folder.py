@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -87,6 +88,16 @@ def test_one_name_in_two_splits_gets_the_name_of_the_split(tmp_path):
     assert [entry.name for entry in found.entries] == ["test_1", "train_1"]
 
 
+def test_outlines_may_be_compressed_as_qupath_does(tmp_path):
+    ring = [[3, 2], [9, 2], [9, 8], [3, 8], [3, 2]]
+    text = json.dumps({"type": "Polygon", "coordinates": [ring]})
+    make(tmp_path, {"images/a.png": "image"})
+    with zipfile.ZipFile(tmp_path / "images" / "a.zip", "w") as archive:
+        archive.writestr("a.geojson", text)
+    (sample,) = loading.load(tmp_path, "all")
+    np.testing.assert_array_equal(sample.labels, LABELS == 1)
+
+
 def test_a_name_that_two_images_have_says_nothing(tmp_path):
     for split in ("train", "test"):
         make(tmp_path, {f"{split}/images/1.png": "image", f"{split}/masks/1.png": "mask"})
@@ -120,7 +131,9 @@ WRONG = {
     "contains no images: put PNG": {"a.xml": "outlines"},
     "has the column 'organ': name the columns name, patient": GOOD | {"samples.csv": "name,organ"},
     "has no column name: add it": GOOD | {"samples.csv": "patient,split\n"},
-    "line 2, has more cells": GOOD | {"samples.csv": "name,mpp\na,1,2\n"},
+    "line 2, has more cells than columns: write a cell with a ',' in quot": GOOD
+    | {"samples.csv": "name,mpp\na,1,2\n"},
+    "has the column 'patient' twice: remove one": GOOD | {"samples.csv": "name,patient,Patient\n"},
     "does not end with a quotation mark .unexpec": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
     "does not end with a quotation mark .',' expe": GOOD | {"samples.csv": 'name,group\n"a"b,c\n'},
     "line 3: there is no image 'b'": GOOD | {"samples.csv": "name,mpp\na,\nb,\n"},
@@ -190,6 +203,20 @@ def test_the_table_says_what_names_cannot(tmp_path, delimiter):
         ("slide 2 (copy)", ""),
     ]
     assert describe(found).splitlines()[1].endswith("nuclei; skin")
+
+
+@pytest.mark.parametrize("path", ["images/a.png", r"images\a", r"C:\my data\A.PNG", "/x/y/a.png"])
+def test_a_name_may_have_a_folder_before_it(tmp_path, path):
+    make(tmp_path, GOOD | {"samples.csv": f"name,patient\n{path},P1\n"})
+    found = folder.index(tmp_path)
+    assert found.problems == [] and found.entries[0].patient == "P1"
+
+
+def test_what_is_left_out_is_said_with_the_reason(tmp_path):
+    make(tmp_path, GOOD | {"old/x.png": "image", "masks/y.png": "mask"})
+    alone, elsewhere = folder.index(tmp_path).left_out
+    assert alone.endswith("y.png belongs to no image, so it is left out.")
+    assert elsewhere.endswith("x.png is in a folder of another name, so it is left out.")
 
 
 def test_blanks_may_stand_around_quotation_marks(tmp_path):

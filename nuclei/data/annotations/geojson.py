@@ -221,7 +221,8 @@ def _of_classes(objects, classes, path):
         found = sorted({item.name or NO_CLASS for item in objects})
         raise InputError(
             f"{path} has no outline of class {' or '.join(classes)}, only of "
-            f"{', '.join(found[:10])}: choose among these."
+            f"{', '.join(found[:10])}: choose among these, separated by a bar, or if the image has "
+            "no nuclei, put a black mask in place of this file."
         )
     return chosen
 
