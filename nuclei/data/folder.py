@@ -179,7 +179,7 @@ def _files(folder):
                 continue
             if suffix in OUTLINES:
                 yield path, split, "outlines"
-            elif kind:
+            elif kind and kind != "image":
                 yield path, split, "mask" if kind == "outlines" else kind
             else:
                 ending = _ending(path)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import is_zipfile
 
 from tqdm import tqdm
 
@@ -92,6 +93,8 @@ def is_monuseg(data):
         return True
     path = Path(data)
     if (path / folder.TABLE).exists():
+        return False
+    if path.is_file() and path.suffix.lower() != ".zip" and not is_zipfile(path):
         return False
     known = {**monuseg.patients("trainval", extra=True), **monuseg.patients("test")}
     try:

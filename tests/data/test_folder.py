@@ -50,6 +50,12 @@ LAYOUTS = {
     "grey beside colour": {"a.jpg": "image", "a.png": "mask"},
     "outlines beside": {"a.ome.tif": "image", "a.xml": "outlines"},
     "whole name": {"a.png": "image", "a.png.xml": "outlines", "notes.txt": "x"},
+    "all in images": {"images/a.png": "image", "images/a_mask.png": "mask"},
+    "predicted into images": {
+        "images/a.png": "image",
+        "images/a_labels.tif": "labels",
+        "images/a_overlay.png": "image",
+    },
     "predicted": {"a.png": "image", "a_labels.tif": "labels", "a_overlay.png": "image"},
     "case": {"images/A.PNG": "image", "masks/a.png": "mask"},
 }
@@ -158,6 +164,8 @@ def test_several_problems_are_counted(tmp_path):
         loading.load(tmp_path, "all")
     with pytest.raises(InputError, match="nowhere is no folder"):
         folder.index(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"a\.png is no folder: give the folder of your annotated"):
+        loading.load(tmp_path / "a.png", "all")
 
 
 def test_sizes_that_differ_are_refused(tmp_path):
