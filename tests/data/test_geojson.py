@@ -84,8 +84,14 @@ def zipped(data, name="a.geojson"):
 )
 @pytest.mark.parametrize(
     "pack",
-    [bytes, gzip.compress, zipped, lambda data: b"\xef\xbb\xbf" + data],
-    ids=["plain", "gzip", "zip", "bom"],
+    [
+        bytes,
+        gzip.compress,
+        zipped,
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),  # as PowerShell writes it
+    ],
+    ids=["plain", "gzip", "zip", "bom", "utf-16"],
 )
 def test_every_form_gives_the_same_labels(read, content, pack):
     labels = read(content, pack=pack)
@@ -241,7 +247,10 @@ NAN = feature(polygon([[float("nan"), 1], *SQUARE]))
         ),
         (json.dumps(collection(feature(polygon(SQUARE))))[:-9], "not complete GeoJSON"),
         ({"type": "Topology", "objects": {}}, "not complete GeoJSON (it has something of type"),
-        ({"images": [], "annotations": []}, "not complete GeoJSON"),
+        (
+            {"images": [], "annotations": []},
+            "without a type, as JSON of other programs): export it",
+        ),
         ({"type": "Area. " * 999, "objects": {}}, "(it has something of type Area; Area;"),
         ([1, 2], "not complete GeoJSON"),
         (collection(feature({"type": "Polygon"})), "not complete GeoJSON"),

@@ -168,7 +168,8 @@ def _parts(geometry):
     if kind in ("Point", "MultiPoint", "LineString", "MultiLineString", "LinearRing"):
         return []
     if kind not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"it has something of type {kind}")
+        what = f"of type {kind}" if kind else "without a type, as JSON of other programs"
+        raise ValueError(f"it has something {what}")
     polygons = geometry["coordinates"] if kind == "MultiPolygon" else [geometry["coordinates"]]
     parts = [[ring for ring in map(_ring, rings) if len(ring) > 2] for rings in polygons]
     if geometry.get("isEllipse"):  # QuPath takes its bounding box

@@ -62,7 +62,7 @@ def _loads(text):
     lists, entries = text.count(b"[") + text.count(b"{"), text.count(b",")
     if 64 * lists + 32 * entries > PARSED:
         raise OSError(f"it has {entries:,} numbers, far more than the outlines of an image")
-    return json.loads(text.decode("utf-8-sig"))
+    return json.loads(text)  # in UTF-8, UTF-16 or UTF-32
 
 
 def _unpacked(data):
