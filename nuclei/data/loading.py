@@ -131,6 +131,8 @@ def source(data):
 
 def _read(data, names):
     """Read some splits of a folder."""
+    if unknown := set(names) - {*splits.NAMES, "all"}:
+        raise InputError(f"There is no split {unknown.pop()!r}: choose train, val, test or all.")
     found = folder.index(data)
     if found.problems:
         more = f" ({len(found.problems) - 1} more: run `python -m nuclei check`)"

@@ -224,7 +224,7 @@ def pretrained(name, weights="imagenet"):
     build = partial(_kind(name).build, include_top=False, input_shape=(224, 224, 3))
     if weights != "imagenet":
         model = build(weights=None)
-        load_weights(model, weights, f"use the weights of a {name} without its top.")
+        load_weights(model, weights, f"use those of a {name} without its top, or imagenet.")
         return model.get_weights()
     try:
         return build(weights="imagenet").get_weights()

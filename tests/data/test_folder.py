@@ -168,6 +168,12 @@ def test_several_problems_are_counted(tmp_path):
         loading.load(tmp_path / "a.png", "all")
 
 
+def test_a_split_of_another_name_is_refused(tmp_path):
+    make(tmp_path, GOOD)
+    with pytest.raises(InputError, match="no split 'tset': choose train, val, test or all"):
+        loading.load(tmp_path, "tset")
+
+
 def test_sizes_that_differ_are_refused(tmp_path):
     make(tmp_path, {"a.png": "image"})
     Image.fromarray(MASK[:20]).save(tmp_path / "a_mask.png")
