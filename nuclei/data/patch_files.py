@@ -29,7 +29,7 @@ MOST_LABELS = 65_535
 
 PATCHES = {
     "images": "cut anew from whole images in each epoch",
-    "files": "those that patch_generator.ipynb wrote",
+    "files": "cut once, as patch_generator.ipynb writes them",
 }
 """What the parameter `PATCHES` of the notebooks can be, and what it means."""
 
