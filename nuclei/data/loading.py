@@ -227,9 +227,9 @@ def resolution(entry):
 
 
 def numbers_nuclei(path):
-    """Whether a mask is in truth a label image: it has several numbers and passes as one."""
+    """Whether a mask tells nuclei apart: as a label image of several, or because there are none."""
     try:
         labels = read_labels(path)
     except InputError:
         return False
-    return bool(((labels > 0) & (labels < labels.max())).any())
+    return bool(((labels > 0) & (labels < labels.max())).any() or not labels.any())

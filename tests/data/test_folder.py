@@ -94,6 +94,15 @@ def test_one_name_in_two_splits_gets_the_name_of_the_split(tmp_path):
     assert [entry.name for entry in found.entries] == ["test_1", "train_1"]
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_black_mask_tells_that_there_are_no_nuclei_to_tell_apart(tmp_path, mode):
+    make(tmp_path, {"images/a.png": "image"}).joinpath("masks").mkdir()
+    black = Image.new("RGB", LABELS.shape[::-1]).convert(mode)
+    black.save(tmp_path / "masks" / "a.png")
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.labels is not None and not sample.labels.any() and not sample.mask.any()
+
+
 def test_outlines_may_be_compressed_as_qupath_does(tmp_path):
     ring = [[3, 2], [9, 2], [9, 8], [3, 8], [3, 2]]
     text = json.dumps({"type": "Polygon", "coordinates": [ring]})
