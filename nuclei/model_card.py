@@ -2,23 +2,19 @@
 
 from . import modelzoo
 from .atomic import atomic_write
+from .data.patch_files import PATCHES
 from .errors import counted
 from .evaluation import table
 from .outputs import MONUSEG
 from .scores import KEY_SCORES
-
-PATCHES = {
-    "images": "cut anew from whole images in each epoch",
-    "files": "those that patch_generator.ipynb wrote",
-}
-"""What the parameter `PATCHES` of the notebooks means."""
+from .training.devices import CURES
 
 ENGINES = {
-    "keras": "Keras, TensorFlow",
+    "keras": "Keras, {backend}",
     "openvino": "OpenVINO, float32",
     "openvino-int8": "OpenVINO, int8",
 }
-"""The engines as the tables call them."""
+"""The engines as the tables call them; the backend of Keras is that of the measurement."""
 
 ENGINE_HEADINGS = "Engine | Dice | AJI | PQ | Seconds"
 
@@ -218,7 +214,7 @@ def engine_rows(metrics):
     return [
         [
             images,
-            ENGINES[engine],
+            ENGINES[engine].format(backend=CURES[scores[split].get("backend", "tensorflow")][0]),
             *(f"{scores[split][score]:.4f}" for score in KEY_SCORES),
             f"{scores[split]['seconds_per_image']:.2f}",
         ]

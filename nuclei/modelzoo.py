@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .atomic import atomic_write, expand, write_json
 from .data import seen
-from .errors import InputError
+from .errors import InputError, reason
 from .keras_backend import explain_backend
 from .modelfiles import MODELS, find, identity, read_metrics, weights_file
 from .modelfiles.safe import read_json
@@ -199,8 +199,8 @@ def build(config, precision="float32"):
         return NETWORKS[config["network"]](**config["arguments"])
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"No {config['network']} can be built with the arguments {config['arguments']}: "
-            "correct them, or restore config.json."
+            f"No {config['network']} can be built with the arguments {config['arguments']} "
+            f"({reason(error)}): correct them, or restore config.json."
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)

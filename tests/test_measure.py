@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import keras
 import pytest
 
 import measure
@@ -35,6 +36,8 @@ def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, ca
             dice = after[split]["mean"]["dice"]["mean"]
             assert scores[split]["dice"] == pytest.approx(dice, abs=0.01), engine
             assert scores[split]["seconds_per_image"] > 0
+            backend = keras.backend.backend() if engine == "keras" else None
+            assert scores[split].get("backend") == backend
     assert list(after["altered"]) == list(ALTERATIONS)
     dices = {scores["dice"] for scores in after["altered"].values()}
     assert len(dices) == len(ALTERATIONS) and dice not in dices and min(dices) > 0.3

@@ -6,6 +6,9 @@ from ..atomic import expand
 from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
 
+FEW = 6
+"""With fewer images, the Wilcoxon test of `paired_test` gives no p below 0.05."""
+
 
 def add(commands, model):
     """Add the command to those of argparse; `model` describes the argument of a model."""
@@ -82,6 +85,11 @@ def run(options):
         results = {"reports": reports, "differences": differences}
         print(f"\n{names[1]} against {names[0]}, paired by image: mean difference in each score")
         print(evaluation.comparison_table(differences))
+    if len(samples) < FEW:
+        print(
+            f"Of {counted(len(samples), 'image')}, intervals are too narrow, and no difference can "
+            f"have a p below 0.05: score at least {FEW} images."
+        )
     if data == "synthetic tissue":
         print(
             "These images are synthetic: no score here can be compared with those of real tissue, "

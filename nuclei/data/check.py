@@ -154,7 +154,7 @@ def _folder(data):
     if any(entry.part for entry in entries):  # the image is checked as a whole
         entries = found.entries
     notes = ["\n".join(sentences)] if sentences else []
-    notes += [f"{path} belongs to no image, so it is left out." for path in found.left_out[:FEW]]
+    notes += found.left_out[:FEW]
     if len(found.left_out) > FEW:
         notes.append(f"So are {len(found.left_out) - FEW} more files.")
     jobs = []

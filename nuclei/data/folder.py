@@ -39,7 +39,7 @@ ENDINGS = {
 """What stands after the name of the image, with _ or -, in files beside it. What `predict` draws is
 no annotation: None."""
 
-OUTLINES = (".geojson", ".json", ".xml", ".gz")
+OUTLINES = (".geojson", ".json", ".xml", ".gz", ".zip")
 TABLE = "samples.csv"
 
 
@@ -93,8 +93,9 @@ class Index:
         The annotated images, sorted by name.
     problems : list of str
         A sentence for each thing that stops a training.
-    left_out : list of Path
-        Annotations that belong to no image, and images in folders of other names.
+    left_out : list of str
+        A sentence for each annotation that belongs to no image, and for each file in a folder of
+        another name.
     """
 
     entries: list
@@ -135,23 +136,24 @@ def index(folder):
                 f"{path} is a whole slide: save the annotated regions as images, and remove it."
             )
         elif split is _ELSEWHERE:
-            left_out.append(path)
+            left_out.append(f"{path} is in a folder of another name")
         else:
             (images if kind == "image" else annotations).append((path, split, kind))
     if not (images or problems):
-        hidden = f" (but {left_out[0]} is in a folder of another name)" if left_out else ""
+        hidden = f" (but {left_out[0]})" if left_out else ""
         raise InputError(
             f"{folder} contains no images{hidden}: put PNG, TIFF or JPEG files in it or in its "
             f"folder images/."
         )
     entries, told = _named(_without_twins(images, annotations, problems))
     problems += told
-    left_out += _annotate(entries, annotations, problems)
+    alone = _annotate(entries, annotations, problems)
+    left_out = [f"{path} belongs to no image" for path in alone] + left_out
     entries = sorted(entries.values(), key=lambda entry: entry.name)
     if (folder / TABLE).exists():
         entries, told = samples_csv.apply(folder / TABLE, entries, SPLITS)
         problems += told
-    return Index(entries, problems, left_out)
+    return Index(entries, problems, [f"{words}, so it is left out." for words in left_out])
 
 
 _ELSEWHERE = object()
@@ -177,7 +179,7 @@ def _files(folder):
                 continue
             if suffix in OUTLINES:
                 yield path, split, "outlines"
-            elif kind:
+            elif kind and kind != "image":
                 yield path, split, "mask" if kind == "outlines" else kind
             else:
                 ending = _ending(path)

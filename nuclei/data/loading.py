@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import is_zipfile
 
 from tqdm import tqdm
 
@@ -93,6 +94,8 @@ def is_monuseg(data):
     path = Path(data)
     if (path / folder.TABLE).exists():
         return False
+    if path.is_file() and path.suffix.lower() != ".zip" and not is_zipfile(path):
+        return False
     known = {**monuseg.patients("trainval", extra=True), **monuseg.patients("test")}
     try:
         names = {name for kind, name in monuseg_files.index(path) if kind == "image"}
@@ -128,6 +131,8 @@ def source(data):
 
 def _read(data, names):
     """Read some splits of a folder."""
+    if unknown := set(names) - {*splits.NAMES, "all"}:
+        raise InputError(f"There is no split {unknown.pop()!r}: choose train, val, test or all.")
     found = folder.index(data)
     if found.problems:
         more = f" ({len(found.problems) - 1} more: run `python -m nuclei check`)"
@@ -222,9 +227,9 @@ def resolution(entry):
 
 
 def numbers_nuclei(path):
-    """Whether a mask is in truth a label image: it has several numbers and passes as one."""
+    """Whether a mask tells nuclei apart: as a label image of several, or because there are none."""
     try:
         labels = read_labels(path)
     except InputError:
         return False
-    return bool(((labels > 0) & (labels < labels.max())).any())
+    return bool(((labels > 0) & (labels < labels.max())).any() or not labels.any())

@@ -27,6 +27,12 @@ what each of them is in `Patches`."""
 MOST_LABELS = 65_535
 """Nuclei that a PNG of 16 bits can number."""
 
+PATCHES = {
+    "images": "cut anew from whole images in each epoch",
+    "files": "cut once, as patch_generator.ipynb writes them",
+}
+"""What the parameter `PATCHES` of the notebooks can be, and what it means."""
+
 LARGEST = 10_000
 """Longest side of a patch in pixels; a file that says more is damaged."""
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import unicodedata
 from dataclasses import replace
 
@@ -43,7 +44,9 @@ def apply(path, entries, splits):
     entries, problems, seen = list(entries), [], set()
     for number, row in sorted(_rows(path), key=lambda one: one[1]["name"] == ALL):
         here, name = f"{path}, line {number}", row["name"]
-        places = range(len(entries)) if name == ALL else named.get(key(name), [])
+        # Names that were copied from elsewhere may have a folder before them.
+        wanted = name if key(name) in named else re.split(r"[/\\]", name)[-1]
+        places = range(len(entries)) if name == ALL else named.get(key(wanted), [])
         if not places:
             problems.append(f"{here}: there is no image {name!r}: correct the name or the line.")
             continue
@@ -86,7 +89,8 @@ def _rows(path):
         ) from None
     except csv.Error as error:
         raise InputError(
-            f"{path} has a quotation mark that is not closed ({reason(error)}): close or remove it."
+            f"{path} has a cell that begins but does not end with a quotation mark "
+            f"({reason(error)}): close or remove it."
         ) from None
 
 
@@ -94,6 +98,7 @@ def _parsed(path, text):
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     form = {"delimiter": delimiter, "skipinitialspace": True, "strict": True}
+    text = re.sub(r'" +(?=[,;\t\r\n]|$)', '"', text)  # csv itself skips blanks before a mark
     reader = csv.DictReader(io.StringIO(text), **form)
     columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
     if unknown := [name for name in columns if name not in COLUMNS]:
@@ -101,13 +106,16 @@ def _parsed(path, text):
             f"{path} has the column {unknown[0]!r}: name the columns {', '.join(COLUMNS)} and "
             "remove others."
         )
+    if twice := [name for name in COLUMNS if columns.count(name) > 1]:
+        raise InputError(f"{path} has the column {twice[0]!r} twice: remove one.")
     if "name" not in columns:
         raise InputError(f"{path} has no column name: add it, with the names of the images.")
     reader.fieldnames = columns
     for row in reader:
         if any(cell.strip() for cell in row.pop(None, ())):
             raise InputError(
-                f"{path}, line {reader.line_num}, has more cells than columns: correct the line."
+                f"{path}, line {reader.line_num}, has more cells than columns: write a cell with a "
+                f"{delimiter!r} in quotation marks, or correct the line."
             )
         cells = {column: (value or "").strip() for column, value in row.items()}
         if any(cells.values()):  # spreadsheets leave empty rows

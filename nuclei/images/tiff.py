@@ -137,7 +137,9 @@ def open_tiff(path):
 
 
 def largest(file):
-    """The image with most pixels, which is the first of equals."""
+    """The image with most pixels, which is the first of equals; a ValueError if there is none."""
+    if not file.series:
+        raise ValueError("it has no image")
     return max(file.series, key=count_pixels)
 
 

@@ -99,7 +99,7 @@ def build(name, image, output_stride=32, weights=None):
     """
     kind = _kind(name)
     if output_stride not in (8, 16, 32):
-        raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride}.")
+        raise ValueError(f"The output stride can be 8, 16 or 32, not {output_stride!r}.")
     scale = 1 / kind.half_range
     x = layers.Rescaling(scale, offset=-kind.centre * scale, name="scale")(image)
     if any(kind.padding):
@@ -224,7 +224,7 @@ def pretrained(name, weights="imagenet"):
     build = partial(_kind(name).build, include_top=False, input_shape=(224, 224, 3))
     if weights != "imagenet":
         model = build(weights=None)
-        load_weights(model, weights, f"use the weights of a {name} without its top.")
+        load_weights(model, weights, f"use those of a {name} without its top, or imagenet.")
         return model.get_weights()
     try:
         return build(weights="imagenet").get_weights()

@@ -198,8 +198,8 @@ class _TiffLevels:
             ]
         except Exception as error:  # tifffile raises many kinds
             raise SlideError(
-                f"{path} is not a slide in a known format ({reason(error)}): use a format of "
-                "OpenSlide or an 8-bit RGB TIFF."
+                f"{path} is not a slide in a known format, or cut short ({reason(error)}): get a "
+                "fresh copy, or use a format of OpenSlide or an 8-bit RGB TIFF."
             ) from None
         if count > 1:
             raise SlideError(

@@ -11,6 +11,7 @@ from keras import ops
 
 from ..allocator import keep_freed_memory
 from ..atomic import atomic_write, locked, write_json
+from ..data.patch_files import PATCHES
 from ..errors import InputError
 from ..networks.strides import check_side
 from ..networks.weights import load_weights, save_weights
@@ -43,7 +44,12 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         training without validation: the last epoch has the best weights.
     settings : dict, optional
         What the training depends on, JSON-serialisable. A training with other settings is not
-        resumed.
+        resumed. If `patches` is among them, it must be a key of `PATCHES`.
+
+    Raises
+    ------
+    InputError
+        If it is not.
     """
 
     CALIBRATION = 12
@@ -55,6 +61,9 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.steps_per_epoch = steps_per_epoch
         self.settings = json.loads(json.dumps(settings or {}))  # which knows no tuples
         self.history = []
+        patches = self.settings.get("patches", "images")
+        if patches not in PATCHES:  # else the notebooks would train as if it were "images"
+            raise InputError(f"PATCHES cannot be {patches!r}: set it to {' or '.join(PATCHES)}.")
 
     def restore(self, model):
         """Prepare a model for `fit()`: resume from the folder, if it contains a state.

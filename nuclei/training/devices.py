@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
+from ..errors import InputError
 from ..gpus import are_hidden
 
 CURES = {
@@ -50,13 +51,24 @@ def prepare(seed, precision="auto"):
     dict
         `backend`, `device`, `precision`, and `jit_compile`, which `compile()` wants: XLA is
         faster than TensorFlow's own kernels on a GPU but slower on a CPU.
+
+    Raises
+    ------
+    InputError
+        If there is no such precision.
     """
     keras.utils.set_random_seed(seed)
     gpus = list_gpus()
     policy = precision
     if precision == "auto":
         policy = "mixed_float16" if gpus else "float32"
-    keras.mixed_precision.set_global_policy(policy)
+    try:
+        keras.mixed_precision.set_global_policy(policy)
+    except ValueError:
+        raise InputError(
+            f"PRECISION cannot be {precision!r}: set it to auto, float32, mixed_bfloat16 or "
+            "mixed_float16."
+        ) from None
     device = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{os.cpu_count()} CPU cores"
     print(f"Training on {device} in {policy} with {keras.backend.backend()}.")
     explain_unused_gpu()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ LAYOUTS = {
     "grey beside colour": {"a.jpg": "image", "a.png": "mask"},
     "outlines beside": {"a.ome.tif": "image", "a.xml": "outlines"},
     "whole name": {"a.png": "image", "a.png.xml": "outlines", "notes.txt": "x"},
+    "all in images": {"images/a.png": "image", "images/a_mask.png": "mask"},
+    "predicted into images": {
+        "images/a.png": "image",
+        "images/a_labels.tif": "labels",
+        "images/a_overlay.png": "image",
+    },
     "predicted": {"a.png": "image", "a_labels.tif": "labels", "a_overlay.png": "image"},
     "case": {"images/A.PNG": "image", "masks/a.png": "mask"},
 }
@@ -87,6 +94,25 @@ def test_one_name_in_two_splits_gets_the_name_of_the_split(tmp_path):
     assert [entry.name for entry in found.entries] == ["test_1", "train_1"]
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_a_black_mask_tells_that_there_are_no_nuclei_to_tell_apart(tmp_path, mode):
+    make(tmp_path, {"images/a.png": "image"}).joinpath("masks").mkdir()
+    black = Image.new("RGB", LABELS.shape[::-1]).convert(mode)
+    black.save(tmp_path / "masks" / "a.png")
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.labels is not None and not sample.labels.any() and not sample.mask.any()
+
+
+def test_outlines_may_be_compressed_as_qupath_does(tmp_path):
+    ring = [[3, 2], [9, 2], [9, 8], [3, 8], [3, 2]]
+    text = json.dumps({"type": "Polygon", "coordinates": [ring]})
+    make(tmp_path, {"images/a.png": "image"})
+    with zipfile.ZipFile(tmp_path / "images" / "a.zip", "w") as archive:
+        archive.writestr("a.geojson", text)
+    (sample,) = loading.load(tmp_path, "all")
+    np.testing.assert_array_equal(sample.labels, LABELS == 1)
+
+
 def test_a_name_that_two_images_have_says_nothing(tmp_path):
     for split in ("train", "test"):
         make(tmp_path, {f"{split}/images/1.png": "image", f"{split}/masks/1.png": "mask"})
@@ -120,8 +146,11 @@ WRONG = {
     "contains no images: put PNG": {"a.xml": "outlines"},
     "has the column 'organ': name the columns name, patient": GOOD | {"samples.csv": "name,organ"},
     "has no column name: add it": GOOD | {"samples.csv": "patient,split\n"},
-    "line 2, has more cells": GOOD | {"samples.csv": "name,mpp\na,1,2\n"},
-    "quotation mark that is not closed": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
+    "line 2, has more cells than columns: write a cell with a ',' in quot": GOOD
+    | {"samples.csv": "name,mpp\na,1,2\n"},
+    "has the column 'patient' twice: remove one": GOOD | {"samples.csv": "name,patient,Patient\n"},
+    "does not end with a quotation mark .unexpec": GOOD | {"samples.csv": 'name,group\n"a,skin\n'},
+    "does not end with a quotation mark .',' expe": GOOD | {"samples.csv": 'name,group\n"a"b,c\n'},
     "line 3: there is no image 'b'": GOOD | {"samples.csv": "name,mpp\na,\nb,\n"},
     "line 3: a is there twice": GOOD | {"samples.csv": "name,mpp\na.png,\na,\n"},
     "line 2: there is no split 'holdout'": GOOD | {"samples.csv": "name,split\na,holdout\n"},
@@ -144,6 +173,14 @@ def test_several_problems_are_counted(tmp_path):
         loading.load(tmp_path, "all")
     with pytest.raises(InputError, match="nowhere is no folder"):
         folder.index(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"a\.png is no folder: give the folder of your annotated"):
+        loading.load(tmp_path / "a.png", "all")
+
+
+def test_a_split_of_another_name_is_refused(tmp_path):
+    make(tmp_path, GOOD)
+    with pytest.raises(InputError, match="no split 'tset': choose train, val, test or all"):
+        loading.load(tmp_path, "tset")
 
 
 def test_sizes_that_differ_are_refused(tmp_path):
@@ -189,6 +226,27 @@ def test_the_table_says_what_names_cannot(tmp_path, delimiter):
         ("slide 2 (copy)", ""),
     ]
     assert describe(found).splitlines()[1].endswith("nuclei; skin")
+
+
+@pytest.mark.parametrize("path", ["images/a.png", r"images\a", r"C:\my data\A.PNG", "/x/y/a.png"])
+def test_a_name_may_have_a_folder_before_it(tmp_path, path):
+    make(tmp_path, GOOD | {"samples.csv": f"name,patient\n{path},P1\n"})
+    found = folder.index(tmp_path)
+    assert found.problems == [] and found.entries[0].patient == "P1"
+
+
+def test_what_is_left_out_is_said_with_the_reason(tmp_path):
+    make(tmp_path, GOOD | {"old/x.png": "image", "masks/y.png": "mask"})
+    alone, elsewhere = folder.index(tmp_path).left_out
+    assert alone.endswith("y.png belongs to no image, so it is left out.")
+    assert elsewhere.endswith("x.png is in a folder of another name, so it is left out.")
+
+
+def test_blanks_may_stand_around_quotation_marks(tmp_path):
+    make(tmp_path, {"a, b.png": "image", "a, b_mask.png": "mask"})
+    (tmp_path / "samples.csv").write_text('"name" , "group"  \r\n "a, b.png" , "skin" \r\n')
+    (entry,) = folder.index(tmp_path).entries
+    assert (entry.name, entry.group) == ("a, b", "skin")
 
 
 def test_a_star_speaks_of_all_images_and_classes_are_chosen(tmp_path):

@@ -84,8 +84,14 @@ def zipped(data, name="a.geojson"):
 )
 @pytest.mark.parametrize(
     "pack",
-    [bytes, gzip.compress, zipped, lambda data: b"\xef\xbb\xbf" + data],
-    ids=["plain", "gzip", "zip", "bom"],
+    [
+        bytes,
+        gzip.compress,
+        zipped,
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),  # as PowerShell writes it
+    ],
+    ids=["plain", "gzip", "zip", "bom", "utf-16"],
 )
 def test_every_form_gives_the_same_labels(read, content, pack):
     labels = read(content, pack=pack)
@@ -205,7 +211,9 @@ def test_classes_are_chosen_by_name(read, classification, wanted):
     others = [feature(polygon(BESIDE), classification={"name": "Stroma"}), polygon(SMALL)]
     chosen = feature(polygon(SQUARE), classification=classification)
     np.testing.assert_array_equal(read([chosen, *others], [wanted]), FIRST)
-    with pytest.raises(InputError, match="no outline of class Necrosis, only of Stroma, Tumor"):
+    with pytest.raises(
+        InputError, match="class Necrosis, only of Stroma, Tumor.*: choose .* by a bar"
+    ):
         read([chosen, *others[:1]], ["Necrosis"])
 
 
@@ -229,12 +237,20 @@ NAN = feature(polygon([[float("nan"), 1], *SQUARE]))
     [
         (
             collection(feature({"type": "Point", "coordinates": [1, 2]})),
-            "outlines no nucleus inside 16",
+            "outlines no nucleus: outline those of the image, or if it has none, put a black mask",
         ),
-        (feature(polygon([[x + 900, y] for x, y in SQUARE])), "only outside the 16 x 12 pixels"),
+        (feature(polygon([[x + 900, y] for x, y in SQUARE])), "no nucleus in the 16 x 12 pixels"),
+        (feature(polygon([[x / 9, y / 9] for x, y in SMALL])), "but at x 0.2222222, y 0.2222222:"),
+        (
+            [feature(polygon(SQUARE), classification={"name": name}) for name in ("B*", "A*")],
+            "has only outlines of the class A*, B*, which QuPath ignores: if they are nuclei, choo",
+        ),
         (json.dumps(collection(feature(polygon(SQUARE))))[:-9], "not complete GeoJSON"),
         ({"type": "Topology", "objects": {}}, "not complete GeoJSON (it has something of type"),
-        ({"images": [], "annotations": []}, "not complete GeoJSON"),
+        (
+            {"images": [], "annotations": []},
+            "without a type, as JSON of other programs): export it",
+        ),
         ({"type": "Area. " * 999, "objects": {}}, "(it has something of type Area; Area;"),
         ([1, 2], "not complete GeoJSON"),
         (collection(feature({"type": "Polygon"})), "not complete GeoJSON"),
@@ -259,7 +275,7 @@ def test_other_files_are_refused_in_one_sentence(read, tmp_path, content, compla
         (lambda data: gzip.compress(data)[:-9], "cannot be read"),
         (lambda data: gzip.compress(data)[:9] + b"nonsense", "cannot be read"),
         (lambda data: zipped(data)[:-9], "cannot be read"),
-        (lambda data: zipped(data, "a.xml"), "outlines no nucleus"),
+        (lambda data: zipped(data, "a.xml"), "is a zip file without GeoJSON: export it from QuPa"),
         (lambda data: data.replace(b"Feature", b"\xff\xfe"), "not complete GeoJSON"),
     ],
 )

@@ -131,6 +131,11 @@ class TestTIFF:
         path.write_bytes(data[: int(share * len(data))])
         refused(read_rgb, path, "damaged or cut short .*: get a fresh copy")
 
+    def test_of_a_file_without_its_pages_no_call_is_quoted(self, tmp_path):
+        path = write_tiff(tmp_path / "a.tif", noise(64, 64, 3))
+        path.write_bytes(path.read_bytes()[:8])
+        refused(read_rgb, path, r"damaged or cut short \(it has no image\): get a fresh copy")
+
     # JPEG 2000, JPEG XR and WebP decode any bytes to something.
     @pytest.mark.parametrize("compression", ["jpegxl", "lerc", "zstd", "lzma", "png"])
     def test_a_file_with_a_hole_is_refused(self, tmp_path, compression):

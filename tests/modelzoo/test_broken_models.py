@@ -78,6 +78,20 @@ def test_arguments_that_build_nothing_get_a_sentence(folder, arguments):
     assert str(arguments) in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("network", "arguments", "words"),
+    [
+        ("unet", {"encoder": "resnet"}, "(There is no encoder 'resnet': choose mobilenetv2 or "),
+        ("deeplabv3", {"backbone": "resnet"}, "(There is no encoder 'resnet': choose "),
+        ("deeplabv3", {"output_stride": "16"}, "(The output stride can be 8, 16 or 32, not '16')"),
+    ],
+)
+def test_a_word_that_no_argument_takes_is_named_with_those_it_takes(network, arguments, words):
+    with pytest.raises(InputError) as caught:
+        modelzoo.build({"network": network, "arguments": {"width": 4, **arguments}})
+    assert words in str(caught.value)
+
+
 def test_a_disk_that_fills_up_leaves_the_former_model(folder, trained, monkeypatch):
     former = {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -49,6 +49,16 @@ def test_the_licence_is_that_of_all_that_was_trained_on(start_data, data, words)
     assert ("commercially" in sentences) == ("MoNuSeg" in [*start_data, data])
 
 
+def test_the_card_names_the_backend_that_was_measured():
+    scores = dict.fromkeys(["dice", "aji", "pq", "seconds_per_image"], 0.5)
+    engines = {"keras": {"val": scores, "test": scores | {"backend": "jax"}}, "openvino": {}}
+    rows = model_card.engine_rows({"engines": engines})
+    assert [row[:2] for row in rows] == [
+        ["test", "Keras, JAX"],
+        ["validation", "Keras, TensorFlow"],
+    ]
+
+
 def test_provenance_names_code_and_software():
     found = provenance()
     assert found["versions"]["keras"] == keras.__version__

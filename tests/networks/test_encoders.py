@@ -127,3 +127,8 @@ def test_without_a_network_one_sentence_says_so(monkeypatch, capsys):
 def test_unknown_encoders_and_strides_are_refused(name, output_stride):
     with pytest.raises(ValueError, match="vgg16|not 4"):
         build(name, output_stride)
+
+
+def test_a_word_that_is_no_weights_is_told_of_imagenet():
+    with pytest.raises(InputError, match="ImageNet is no .weights.h5 or .h5 file: .* or imagenet"):
+        encoders.pretrained("mobilenetv2", "ImageNet")

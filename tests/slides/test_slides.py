@@ -80,11 +80,13 @@ class TestSlide:
         (tmp_path / "text.svs").write_text("no slide")
         cut = aperio(tmp_path / "cut.svs", image).read_bytes()
         (tmp_path / "cut.svs").write_bytes(cut[: len(cut) // 2])
+        (tmp_path / "head.svs").write_bytes(cut[:8])
         sentences = {
             "none.svs": "does not exist",
             "text.svs": "is not a slide in a known format",
             "grey.tif": "not 8-bit colour",
             "cut.svs": "is cut short",
+            "head.svs": r"or cut short \(it has no image\): get a fresh copy",
         }
         for name, sentence in sentences.items():
             with pytest.raises(SlideError, match=sentence):

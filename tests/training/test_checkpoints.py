@@ -308,6 +308,12 @@ def test_a_state_of_other_settings_gets_a_sentence(model, data, tmp_path):
     assert other.restore(model) == 1
 
 
+def test_patches_of_an_unknown_kind_are_refused(tmp_path):
+    settings = {"patches": "file"}
+    with pytest.raises(InputError, match=r"PATCHES cannot be 'file': set it to images or files\."):
+        training.Checkpoint(tmp_path / "a", PATCHES, STEPS, settings=settings)
+
+
 def test_patches_that_do_not_fit_the_network_are_refused_before_anything_is_written(tmp_path):
     checkpoint = training.Checkpoint(tmp_path / "a", SimpleNamespace(size=27), STEPS)
     with pytest.raises(InputError, match="set PATCH_SIZE to a multiple of 4, such as 28"):

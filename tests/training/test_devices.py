@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nuclei import ROOT
+from nuclei.errors import InputError
 from nuclei.networks.unet import unet
 from nuclei.training import devices
 
@@ -38,6 +39,12 @@ def test_precision_follows_the_device_unless_it_is_named(
     assert device in found["device"]
     assert f"{found['device']} in {precision} with {found['backend']}" in capsys.readouterr().out
     assert devices.prepare(seed=0, precision="mixed_bfloat16")["precision"] == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize("precision", ["half", "Auto", 16, None])
+def test_an_unknown_precision_gets_a_sentence(policy, precision):
+    with pytest.raises(InputError, match=f"PRECISION cannot be {precision!r}: set it to auto, "):
+        devices.prepare(0, precision)
 
 
 def test_the_seed_sets_the_first_weights(policy):

@@ -6,13 +6,14 @@
 parses it.
 """
 
+import re
 from pathlib import Path
 
 from ...errors import InputError
 from . import aperio, geojson, json_files
 
-UTF16 = b"\xff\xfe", b"\xfe\xff"
-"""How XML in UTF-16 begins."""
+UTF = re.compile(b"\xef\xbb\xbf|\xff\xfe|\xfe\xff|\0")
+"""What text in UTF-8 or UTF-16 may have before and between its letters."""
 
 
 def read(path, shape, classes=None):
@@ -39,10 +40,10 @@ def read(path, shape, classes=None):
         As for `geojson.read` and `aperio.read`; also if the file is of another kind, or if classes
         are chosen in XML.
     """
-    head = _head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = UTF.sub(b"", _head(path)).lstrip()
     if head.startswith((b"{", b"[", json_files.GZIP, json_files.ZIP)):
         return geojson.read(path, shape, classes)
-    if not head.startswith((b"<", *UTF16)):
+    if not head.startswith(b"<"):
         raise InputError(
             f"{path} is neither XML nor GeoJSON: export the outlines from QuPath, Aperio "
             "ImageScope or ASAP."

@@ -5,8 +5,8 @@ from skimage.segmentation import relabel_sequential
 
 from ...errors import InputError, reason
 from . import asap
-from .polygons import draw, ellipse
-from .xml_files import check_any, outline, parse
+from .polygons import check_any, draw, ellipse
+from .xml_files import outline, parse
 
 OUTLINE, RECTANGLE, ELLIPSE = "0", "1", "2"
 """Types of region with an area. A rectangle has four corners, an ellipse two: those of its box."""
@@ -46,13 +46,14 @@ def read(path, shape):
             "export the outlines in one of these formats."
         )
     layers = list(root.iter("Annotation")) or [root]
-    labels = np.zeros(shape, np.int32)
+    labels, outlines = np.zeros(shape, np.int32), []
     for layer in layers:
         nuclei, exclusions = _regions(layer, path)
+        outlines += nuclei
         drawn = draw(nuclei, shape)
         drawn[draw(exclusions, shape) > 0] = 0
         labels[drawn > 0] = drawn[drawn > 0] + labels.max()
-    return check_any(relabel_sequential(labels)[0], path)
+    return check_any(relabel_sequential(labels)[0], outlines, path)
 
 
 def _regions(layer, path):

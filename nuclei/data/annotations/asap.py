@@ -1,8 +1,8 @@
 """Read ASAP XML, which the viewer of Radboudumc writes, into a label image."""
 
 from ...errors import InputError, reason
-from .polygons import draw
-from .xml_files import check_any, outline
+from .polygons import check_any, draw
+from .xml_files import outline
 
 AREAS = ("Polygon", "Spline", "Rectangle")
 """Types of annotation with an area. ASAP joins the points of all three by straight lines, too, when
@@ -31,7 +31,7 @@ def labels(root, path, shape):
         raise InputError(
             f"{path} is not a complete ASAP XML file ({reason(error)}): get a fresh copy."
         ) from None
-    return check_any(draw(outlines, shape), path)
+    return check_any(draw(outlines, shape), outlines, path)
 
 
 def _in_order(area):

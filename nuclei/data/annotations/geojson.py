@@ -9,8 +9,7 @@ from skimage.measure import points_in_poly
 
 from ...errors import InputError, reason
 from .json_files import parse
-from .polygons import draw_areas, ellipse
-from .xml_files import check_any
+from .polygons import check_any, draw_areas, ellipse
 
 NO_CLASS = "no class"
 """What objects without a class are called where classes are chosen."""
@@ -86,19 +85,12 @@ def read(path, shape, classes=None):
     if classes is not None:
         objects = _of_classes(objects, classes, path)
     else:
-        objects = [item for item in objects if not item.name.endswith("*")]
+        objects = _without_ignored(objects, path)
     objects = _without_regions(_without_cells(objects))
     # In QuPath, the first pixel reaches from 0 to 1; for `draw_areas` its centre lies at 0.
     shifted = [[[ring - 0.5 for ring in rings] for rings in item.parts] for item in objects]
     labels = draw_areas(shifted, shape)
-    if objects and not labels.any():
-        x, y = objects[0].parts[0][0][0]
-        raise InputError(
-            f"{path} outlines nuclei only outside the {shape[1]} x {shape[0]} pixels of the image, "
-            f"such as at x {x:.0f}, y {y:.0f}: export the outlines of this image, not of the slide "
-            "that it was cut from."
-        )
-    return check_any(labels, path)
+    return check_any(labels, [item.parts[0][0] for item in objects], path)
 
 
 def _read(path):
@@ -106,7 +98,7 @@ def _read(path):
     try:
         contents = parse(path)
         objects = list(chain.from_iterable(map(_objects, contents)))
-        return objects, bool(contents) and all(map(_is_empty, contents))
+        return objects, all(map(_is_empty, contents))
     except InputError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
@@ -176,7 +168,8 @@ def _parts(geometry):
     if kind in ("Point", "MultiPoint", "LineString", "MultiLineString", "LinearRing"):
         return []
     if kind not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"it has something of type {kind}")
+        what = f"of type {kind}" if kind else "without a type, as JSON of other programs"
+        raise ValueError(f"it has something {what}")
     polygons = geometry["coordinates"] if kind == "MultiPolygon" else [geometry["coordinates"]]
     parts = [[ring for ring in map(_ring, rings) if len(ring) > 2] for rings in polygons]
     if geometry.get("isEllipse"):  # QuPath takes its bounding box
@@ -229,9 +222,23 @@ def _of_classes(objects, classes, path):
         found = sorted({item.name or NO_CLASS for item in objects})
         raise InputError(
             f"{path} has no outline of class {' or '.join(classes)}, only of "
-            f"{', '.join(found[:10])}: choose among these."
+            f"{', '.join(found[:10])}: choose among these, separated by a bar, or if the image has "
+            "no nuclei, put a black mask in place of this file."
         )
     return chosen
+
+
+def _without_ignored(objects, path):
+    """Leave out objects of classes that QuPath ignores; an InputError if there are no others."""
+    kept = [item for item in objects if not item.name.endswith("*")]
+    if objects and not kept:
+        found = sorted({item.name for item in objects})
+        raise InputError(
+            f"{path} has only outlines of the class {', '.join(found[:10])}, which QuPath ignores: "
+            "if they are nuclei, choose the class in the column classes of samples.csv, else "
+            "remove them."
+        )
+    return kept
 
 
 def _without_regions(objects):

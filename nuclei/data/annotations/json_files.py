@@ -36,13 +36,14 @@ def parse(path):
     Raises
     ------
     InputError
-        If the file is missing or damaged, or its content is too large to be parsed.
+        If the file is missing or damaged, has no JSON in a zip file, or its content is too large to
+        be parsed.
     ValueError, RecursionError
         If it is no JSON; the caller says what it should have been.
     """
     try:
         data = path.read() if hasattr(path, "read") else Path(path).read_bytes()
-        return [_loads(text) for text in _unpacked(data)]
+        contents = [_loads(text) for text in _unpacked(data)]
     except RecursionError:  # also a RuntimeError
         raise
     except FileNotFoundError:
@@ -51,6 +52,9 @@ def parse(path):
         raise InputError(f"{path} cannot be read: change its permissions.") from None
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise InputError(f"{path} cannot be read ({reason(error)}): get a fresh copy.") from None
+    if not contents:
+        raise InputError(f"{path} is a zip file without GeoJSON: export it from QuPath again.")
+    return contents
 
 
 def _loads(text):
@@ -58,7 +62,7 @@ def _loads(text):
     lists, entries = text.count(b"[") + text.count(b"{"), text.count(b",")
     if 64 * lists + 32 * entries > PARSED:
         raise OSError(f"it has {entries:,} numbers, far more than the outlines of an image")
-    return json.loads(text.decode("utf-8-sig"))
+    return json.loads(text)  # in UTF-8, UTF-16 or UTF-32
 
 
 def _unpacked(data):

@@ -4,6 +4,8 @@ import numpy as np
 from skimage.draw import polygon
 from skimage.segmentation import relabel_sequential
 
+from ...errors import InputError
+
 
 def draw(polygons, shape):
     """Fill polygons with one label each; later polygons overwrite earlier ones.
@@ -60,6 +62,41 @@ def draw_areas(areas, shape):
             flat[inside] = number
     # An area outside the image, or covered by later ones, leaves a gap in the numbers.
     return relabel_sequential(labels)[0]
+
+
+def check_any(labels, outlines, path):
+    """Return a label image, or say why it is empty.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (H, W)
+    outlines : iterable of array_like, shape (V, 2)
+        What was drawn.
+    path : str, Path or binary file object
+        The annotation file, for the message.
+
+    Returns
+    -------
+    ndarray of int, shape (H, W)
+
+    Raises
+    ------
+    InputError
+        If nothing was outlined, or nothing in the image.
+    """
+    if labels.any():
+        return labels
+    first = next((outline[0] for outline in outlines if len(outline) > 2), None)
+    if first is None:
+        raise InputError(
+            f"{path} outlines no nucleus: outline those of the image, or if it has none, put a "
+            "black mask in place of this file."
+        )
+    raise InputError(
+        f"{path} outlines no nucleus in the {labels.shape[1]} x {labels.shape[0]} pixels of the "
+        f"image, but at x {first[0]:.7g}, y {first[1]:.7g}: use the outlines of this image, not of "
+        "another or of the slide that it was cut from."
+    )
 
 
 def ellipse(corners):

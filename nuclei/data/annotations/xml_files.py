@@ -67,13 +67,3 @@ def outline(points):
     if not np.isfinite(vertices).all():
         raise ValueError("a vertex without finite X and Y")
     return vertices.reshape(-1, 2)
-
-
-def check_any(labels, path):
-    """Return a label image; an InputError if it is empty, because the file is of another image."""
-    if not labels.any():
-        raise InputError(
-            f"{path} outlines no nucleus inside {labels.shape[1]} x {labels.shape[0]} pixels: "
-            "check that it is the annotation of this image."
-        )
-    return labels
