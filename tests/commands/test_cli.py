@@ -62,7 +62,8 @@ def test_what_needs_no_model_does_not_wait_for_keras(here, arguments):
 
 
 @pytest.mark.tensorflow
-def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels):
+def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
     config = {"network": "unet", "arguments": {"width": 2, "depth": 2}}
     modelzoo.save(here / "tiny", modelzoo.build(config), config, [{"epoch": 1}], {})
     save(here / "a.png", pixels)

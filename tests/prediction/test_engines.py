@@ -32,8 +32,12 @@ def no_gpu(monkeypatch):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A trained model without an int8 file."""
+def folder(tmp_path, monkeypatch):
+    """A trained model without an int8 file, and without what other tests have converted.
+
+    The first network of each test has the same random weights, so that they would share a file.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = modelzoo.build(CONFIG)
     modelzoo.save(tmp_path / "small", model, CONFIG, [{"epoch": 1}], {})
     return tmp_path / "small"
