@@ -136,7 +136,7 @@ class TestScheduler:
                 env={**os.environ, "PORT": port},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
         said = f"The scheduler ended: if port {port} is taken, set PORT.\n"
         assert (done.returncode, done.stderr) == (1, said)
