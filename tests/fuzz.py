@@ -134,6 +134,7 @@ def work(seed, tasks, folder, pipe):
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, chain=True)  # ends the process, C or not
     os.dup2(os.open(folder / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 2)
+    random.seed(seed)  # the weights that Keras draws, which are damaged too
     sound = {reader: write_sound(reader, folder / "sound" / reader) for reader, _ in tasks}
     before = peak()
     # What is used counts, not what is reserved. This limit only protects the machine.

@@ -28,7 +28,7 @@ def run(command, folder, *, installed=False, text=True, **variables):
     for name in [name for name, value in variables.items() if value is None]:
         environment.pop(name, None)
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=text, timeout=120
+        command, cwd=folder, env=environment, capture_output=True, text=text, timeout=300
     )
 
 

@@ -87,8 +87,9 @@ def test_all_images_are_trained_on_and_the_scores_of_validation_stay(
     assert after["refit"]["steps_per_epoch"] == len(images["trainval"]) * 4 // 4
     assert len(read_history(model)) == 1 and not (tmp_path / "state").exists()
     changes = zip(untrained, modelzoo.load(model).get_weights(), strict=True)
-    assert all(np.isfinite(new).all() for _, new in changes)
-    assert after["test"]["mean"]["dice"]["mean"] > 0.4
+    assert all(np.isfinite(new).all() and (new != old).any() for old, new in changes)
+    # If all pixels were taken for nuclei, it would be 0.43.
+    assert after["test"]["mean"]["dice"]["mean"] > 0.6
     card = model_card.card(model)
     assert "the same training on all 30 patients: 2 epochs of 3 batches" in " ".join(card.split())
     assert "MoNuSeg, 2 patients" in card

@@ -10,12 +10,11 @@ import tifffile
 from PIL import Image, PngImagePlugin
 from sentences import is_one_sentence
 
-from nuclei import modelzoo
 from nuclei.__main__ import main
 from nuclei.data import monuseg, synthetic
 from nuclei.errors import InputError
 from nuclei.images import read_grey, read_labels, read_mask, read_mpp, read_rgb, resolution
-from nuclei.prediction import windows
+from nuclei.prediction import engines, windows
 from nuclei.prediction.image import predict_image
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.slide import Slide
@@ -47,7 +46,9 @@ def tissue():
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder to work in, where the model is `Nuclei` by any name."""
-    monkeypatch.setattr(modelzoo, "load", lambda name: Nuclei())
+    monkeypatch.setattr(engines, "load", lambda *_: engines.KerasEngine(Nuclei()))
+    monkeypatch.setattr(engines, "choose", lambda *_: "keras")
+    monkeypatch.setattr(engines, "fingerprint", lambda *_: "nuclei")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -76,9 +76,9 @@ def pip(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def versions(name):
+def versions(name, *options):
     """Versions that the package index has for this Python on this system."""
-    done = pip("index", "versions", name, "--timeout", "10", "--retries", "1")
+    done = pip("index", "versions", name, *options)
     found = re.search("^Available versions: (.+)$", done.stdout, re.MULTILINE)
     return found.group(1).split(", ") if found else []
 
@@ -105,7 +105,7 @@ def test_the_cuda_libraries_resolve():
     wanted = [Requirement(text) for text in metadata.requires("tensorflow")]
     wanted = [one for one in wanted if one.marker and one.marker.evaluate({"extra": "and-cuda"})]
     assert {"nvidia-cudnn-cu12", "nvidia-cublas-cu12"} <= {one.name for one in wanted}
-    if not versions("tensorflow"):
+    if not versions("tensorflow", "--timeout", "10", "--retries", "1"):
         pytest.skip("no package index that has TensorFlow can be reached")
     with ThreadPoolExecutor(4) as pool:
         offered = pool.map(versions, [one.name for one in wanted])

@@ -104,7 +104,7 @@ class Started:
         if (code := self.code()) is None:
             self.process.kill()
             self.wait_for(PATIENCE)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while (left := self.family()) and time.monotonic() < until:
             time.sleep(0.1)
         for one in left:

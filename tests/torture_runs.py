@@ -192,7 +192,7 @@ class DownloadRun(_Run):
             ("127.0.0.1", 0), partial(_Slow, directory=str(folder / "server"))
         )
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.environment = self.environment | {"NO_PROXY": "127.0.0.1"}
+        self.environment = self.environment | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
         names = sorted(path.name for path in (folder / "server").iterdir())
         self.archives = [f"http://127.0.0.1:{server.server_port}/{name}" for name in names]
 

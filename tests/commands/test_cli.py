@@ -49,7 +49,7 @@ def python(*arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("arguments", ["--help", "predict unet", "predict unet empty --out out"])
@@ -62,7 +62,8 @@ def test_what_needs_no_model_does_not_wait_for_keras(here, arguments):
 
 
 @pytest.mark.tensorflow
-def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels):
+def test_a_saved_model_predicts_and_the_terminal_stays_quiet(here, pixels, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
     config = {"network": "unet", "arguments": {"width": 2, "depth": 2}}
     modelzoo.save(here / "tiny", modelzoo.build(config), config, [{"epoch": 1}], {})
     save(here / "a.png", pixels)

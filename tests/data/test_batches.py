@@ -75,10 +75,10 @@ class TestAugmentedBatches:
                 drawn.append(index)
                 return index
 
-        both, drawn = threading.Barrier(2, timeout=10), []
+        both, drawn = threading.Barrier(2, timeout=60), []
         generator = Pairs(*numbered, batch_size=4, seed=0, workers=2, **self.SIZES).ahead()
         assert next(generator) == 0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(drawn) < AHEAD and time.monotonic() < deadline:
             time.sleep(0.01)
         both.abort()

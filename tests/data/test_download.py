@@ -46,7 +46,8 @@ class Server:
 
 @pytest.fixture
 def server(zipped, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("NO_PROXY", "no_proxy"):  # the latter prevails where both are set
+        monkeypatch.setenv(name, "127.0.0.1")
     server = Server()
     server.files = {
         "training": (zipped / TRAINING).read_bytes(),

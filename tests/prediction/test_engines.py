@@ -32,8 +32,12 @@ def no_gpu(monkeypatch):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A trained model without an int8 file."""
+def folder(tmp_path, monkeypatch):
+    """A trained model without an int8 file, and without what other tests have converted.
+
+    The first network of each test has the same random weights, so that they would share a file.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     model = modelzoo.build(CONFIG)
     modelzoo.save(tmp_path / "small", model, CONFIG, [{"epoch": 1}], {})
     return tmp_path / "small"
@@ -248,7 +252,7 @@ def test_an_image_takes_no_tensorflow_and_half_a_gigabyte(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", FAST, *words]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     code, *modules, megabytes = done.stdout.splitlines()[-1].split()
     assert (code, modules) == ("0", ["[]"]), done.stderr

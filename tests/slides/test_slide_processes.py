@@ -31,7 +31,7 @@ save, found = tile_nuclei.save, []
 
 def save_two(path, nuclei):
     found.append(path)
-    if len(found) == 3:
+    if len(found) >= 3:  # two threads may have come at once
         os.kill(os.getpid(), signal.SIGKILL)
     save(path, nuclei)
 
@@ -136,7 +136,7 @@ class TestScheduler:
                 env={**os.environ, "PORT": port},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=300,
             )
         said = f"The scheduler ended: if port {port} is taken, set PORT.\n"
         assert (done.returncode, done.stderr) == (1, said)
