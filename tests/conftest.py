@@ -4,6 +4,7 @@ import os
 import random
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -34,9 +35,16 @@ def pytest_runtest_setup():
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
     """A cache of the tests' own for converted models, also in processes that they start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder := tmp_path_factory.mktemp("cache")))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder := tmp_path_factory.mktemp("cache")))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """The environment variables of a test end with it: tools set some for what they start."""
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
     assert dark_words_in_a_dark_theme(page) == []
     expect(page.get_by_role("alert")).to_be_empty()
     end_the_process_of(other, server[0])
-    expect(other.get_by_role("alert")).to_contain_text("has lost its connection", timeout=20_000)
+    expect(other.get_by_role("alert")).to_contain_text("has lost its connection")
     end_the_process_with_the_page(server[0], page)
 
 
@@ -193,8 +193,8 @@ def choose(page, path, sentence):
 
 def open_a_slide(page):
     page.get_by_role("button", name="Show slides").click()
-    page.get_by_role("button", name="slide.tif").click(timeout=20_000)
-    page.get_by_role("region", name="Slide").wait_for(timeout=20_000)
+    page.get_by_role("button", name="slide.tif").click()
+    page.get_by_role("region", name="Slide").wait_for()
 
 
 def move_the_threshold(page):

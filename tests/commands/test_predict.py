@@ -251,9 +251,11 @@ def test_an_interruption_leaves_whole_files_and_one_line(here, pixels, capsys, m
         original(image, path, **options)
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
+    log = logging.getLogger("asyncio")
+    log.setLevel(logging.NOTSET)
     code, output, errors = predict(capsys, "a.png", "b.png")
     assert (code, output) == (130, "") and names(here / "out") == ["a_mask.png"]
     assert errors.splitlines()[-1].startswith("Interrupted") and "Traceback" not in errors
-    assert not (log := logging.getLogger("asyncio")).isEnabledFor(logging.ERROR)
+    assert not log.isEnabledFor(logging.ERROR)
     log.setLevel(logging.NOTSET)
     assert read(here / "out" / "a_mask.png").shape == (30, 41)
