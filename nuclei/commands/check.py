@@ -1,6 +1,7 @@
 """The command `check`: a table of a data set, what looks wrong in it, and pictures."""
 
 import textwrap
+import unicodedata
 
 from ..atomic import expand
 from ..errors import InputError
@@ -100,15 +101,21 @@ def table(rows):
                 "unreadable" if row.problem else "look" if row.warnings else "",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     left = (0, 1, 4, 8)
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
+            (str.ljust if place in left else str.rjust)(cell, width + len(cell) - _width(cell))
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )
+
+
+def _width(text):
+    """How wide a terminal shows a text: accents of their own take no place, Chinese takes two."""
+    shown = [letter for letter in text if not unicodedata.combining(letter)]
+    return len(shown) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in shown)
 
 
 def _listed(sentence):

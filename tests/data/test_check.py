@@ -253,6 +253,13 @@ def test_an_image_whose_resolution_cannot_be_is_one_problem(tmp_path, tissue, ca
     assert run(capsys, tmp_path)[0] == 0
 
 
+def test_the_table_is_straight_for_names_in_any_script():
+    names = {"e\u0301te\u0301": 3, "\u7d44\u7e54": 4, "plain": 5}  # and how wide they are shown
+    lines = table([check.Row(name, "train", "P1") for name in names]).splitlines()[1:]
+    ends = [line.index("train") for line in lines]
+    assert ends == [7 + len(name) - width for name, width in names.items()]
+
+
 def test_pictures_are_not_drawn_into_the_data(tmp_path, tissue, capsys):
     write(tmp_path / "data", "a", *tissue[1])
     for folder in ("data", "data/images"):
