@@ -40,7 +40,6 @@ ENDINGS = {
 no annotation: None."""
 
 OUTLINES = (".geojson", ".json", ".xml", ".gz", ".zip")
-TABLE = "samples.csv"
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,8 @@ def index(folder):
     Raises
     ------
     InputError
-        If the folder does not exist or has no images, or `samples.csv` cannot be read.
+        If the folder does not exist or has no images, or `samples.csv` cannot be read or is there
+        in another format.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -150,8 +150,8 @@ def index(folder):
     alone = _annotate(entries, annotations, problems)
     left_out = [f"{path} belongs to no image" for path in alone] + left_out
     entries = sorted(entries.values(), key=lambda entry: entry.name)
-    if (folder / TABLE).exists():
-        entries, told = samples_csv.apply(folder / TABLE, entries, SPLITS)
+    if table := samples_csv.find(folder):
+        entries, told = samples_csv.apply(table, entries, SPLITS)
         problems += told
     return Index(entries, problems, [f"{words}, so it is left out." for words in left_out])
 

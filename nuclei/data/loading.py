@@ -14,7 +14,7 @@ from ..atomic import expand
 from ..errors import InputError
 from ..images import read_labels, read_mpp
 from ..images.resolution import predicted_at
-from . import folder, monuseg, monuseg_files, overlap, seen, splits
+from . import folder, monuseg, monuseg_files, overlap, samples_csv, seen, splits
 from .dataset import Sample, crop, read_sample, refuse_shared_patients, scale
 
 
@@ -92,7 +92,7 @@ def is_monuseg(data):
     if data is None:
         return True
     path = Path(data)
-    if (path / folder.TABLE).exists():
+    if samples_csv.find(path):
         return False
     if path.is_file() and path.suffix.lower() != ".zip" and not is_zipfile(path):
         return False
@@ -145,7 +145,7 @@ def _read(data, names):
     if missing := [name for name, some in chosen.items() if not some]:
         raise InputError(
             f"{data} has no {missing[0]} images: add a folder {missing[0]}/, or say in "
-            f"{folder.TABLE} which images they are."
+            f"{samples_csv.NAME} which images they are."
         )
     every = [entry for some in chosen.values() for entry in some]
     with ThreadPoolExecutor() as pool:

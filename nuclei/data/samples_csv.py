@@ -10,10 +10,43 @@ from dataclasses import replace
 from ..errors import InputError, reason
 from ..images.resolution import is_plausible
 
+NAME = "samples.csv"
+
+MEANT = re.compile(r"samples\.(csv|(csv\.)?(txt|tsv|xlsx?|ods|numbers))")
+"""What a table is called, in small letters, that was saved for `NAME` or instead of it."""
+
 COLUMNS = ("name", "patient", "group", "split", "mpp", "classes")
 
 ALL = "*"
 """In the column `name`: what this line says holds for all images of which no line says else."""
+
+
+def find(folder):
+    """Find the table of a folder, in small or capital letters.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Path or None
+
+    Raises
+    ------
+    InputError
+        If there is none, but one of another kind; or if there are two.
+    """
+    names = sorted(path.name for path in folder.glob("*") if MEANT.fullmatch(path.name.lower()))
+    tables = [name for name in names if name.lower() == NAME]
+    if names and not tables:
+        raise InputError(
+            f"{folder / names[0]} is not read: save it as CSV with the name {NAME}, or rename it "
+            "if it is something else."
+        )
+    if len(tables) > 1:
+        raise InputError(f"{folder} has {tables[0]} and {tables[1]}: keep one.")
+    return folder / tables[0] if tables else None
 
 
 def apply(path, entries, splits):
@@ -146,5 +179,7 @@ def _with(entry, row, splits):
     if text := row.get("classes"):
         change["classes"] = tuple(name.strip() for name in text.split("|") if name.strip())
     if row["name"] == ALL:
+        if entry.outlines and entry.outlines.suffix.lower() == ".xml":
+            change.pop("classes", None)  # XML has none: whoever chooses them speaks of the others
         change = {key: value for key, value in change.items() if getattr(entry, key) is None}
     return replace(entry, **change)

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from ..atomic import atomic_write
 from ..errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """Suffixes that only whole slides have; a TIFF can be an image or a slide."""

@@ -29,7 +29,7 @@ def make(root, files):
     for name, kind in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix in (".xml", ".csv", ".txt", ".svs"):
+        if path.suffix.lower() in (".xml", ".csv", ".txt", ".xlsx", ".svs"):
             path.write_text(XML if kind == "outlines" else kind, encoding="utf-8")
         else:
             Image.fromarray(CONTENTS[kind]).save(path)
@@ -38,6 +38,7 @@ def make(root, files):
 
 LAYOUTS = {
     "folders": {"images/a.png": "image", "masks/a.png": "mask"},
+    "bitmaps": {"images/a.bmp": "image", "masks/a.BMP": "mask"},
     "labels": {"images/a.jpg": "image", "labels/a.tif": "labels"},
     "outlines": {"Images/a.tif": "image", "Annotations/a.xml": "outlines"},
     "named masks": {"images/a.png": "image", "masks/a_mask.png": "mask"},
@@ -155,6 +156,9 @@ WRONG = {
     "line 3: a is there twice": GOOD | {"samples.csv": "name,mpp\na.png,\na,\n"},
     "line 2: there is no split 'holdout'": GOOD | {"samples.csv": "name,split\na,holdout\n"},
     "line 2: mpp '250' is no resolution": GOOD | {"samples.csv": "name,mpp\na,250\n"},
+    "samples.csv.txt is not read: save it as CSV with the": GOOD | {"samples.csv.txt": "name\na\n"},
+    "Samples.xlsx is not read: save it as CSV with the name": GOOD | {"Samples.xlsx": "x"},
+    "has SAMPLES.csv and samples.csv: keep": GOOD | {"SAMPLES.csv": "name", "samples.csv": "name"},
     "line 2: mpp 'x' is no resolution": GOOD | {"samples.csv": "name,mpp\na,x\n"},
 }
 
@@ -235,6 +239,11 @@ def test_a_name_may_have_a_folder_before_it(tmp_path, path):
     assert found.problems == [] and found.entries[0].patient == "P1"
 
 
+def test_the_table_may_have_capital_letters_and_its_spreadsheet_beside_it(tmp_path):
+    make(tmp_path, GOOD | {"Samples.CSV": "name,patient\na,P1\n", "samples.xlsx": "x"})
+    assert folder.index(tmp_path).entries[0].patient == "P1"
+
+
 def test_what_is_left_out_is_said_with_the_reason(tmp_path):
     make(tmp_path, GOOD | {"old/x.png": "image", "masks/y.png": "mask"})
     alone, elsewhere = folder.index(tmp_path).left_out
@@ -256,6 +265,16 @@ def test_a_star_speaks_of_all_images_and_classes_are_chosen(tmp_path):
     assert (entries["a"].mpp, entries["b"].mpp) == (0.3, 0.5)
     assert {entry.group for entry in entries.values()} == {"skin"}
     assert {entry.classes for entry in entries.values()} == {("Nucleus", "Mitosis")}
+
+
+def test_classes_for_all_images_say_nothing_of_xml(tmp_path):
+    table = "name,classes\n*,Nucleus\n"
+    make(tmp_path, {"a.png": "image", "a.xml": "outlines", "samples.csv": table})
+    (sample,) = loading.load(tmp_path, "all")
+    assert sample.mask.any()
+    (tmp_path / "samples.csv").write_text("name,classes\na,Nucleus\n")  # asked of this image
+    with pytest.raises(InputError, match="is XML, of which all nuclei are read"):
+        loading.load(tmp_path, "all")
 
 
 def test_outlines_of_the_chosen_classes_are_read(tmp_path):
@@ -424,7 +443,7 @@ def test_monuseg_is_known_by_its_names(canonical, tiny):
     assert loading.is_monuseg(None) and loading.is_monuseg(canonical)
     assert [one.organ for one in loading.load(canonical, "test")] == ["brain"]
     assert loading.source(canonical) == "MoNuSeg"
-    make(canonical, {"samples.csv": "name,group\n"})  # then it is a folder like others
+    make(canonical, {"Samples.csv": "name,group\n"})  # then it is a folder like others
     assert not loading.is_monuseg(canonical)
     assert len(loading.load(canonical, "all")) == len(tiny)
     assert loading.source(canonical) == "canonical"
