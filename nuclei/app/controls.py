@@ -33,6 +33,12 @@ STYLE = """<style>
 .nuclei-page .measures tbody { display: flex; flex-flow: row wrap; gap: 0 1.2em }
 .nuclei-page .downloads a { display: inline-block; margin-right: 1.2em; color: var(--accent) }
 .nuclei-page .problem { color: var(--wrong); font-weight: bold }
+@media (max-width: 680px) { /* one column: what is said of a file stands below the field for it */
+  .nuclei-page .columns { flex-flow: column nowrap !important; align-items: stretch !important }
+  .nuclei-page .columns > .widget-vbox { display: contents }
+  .nuclei-page .nuclei-upload { order: -2 }
+  .nuclei-page :is(.status, .bar) { order: -1 }
+}
 .nuclei-page .jupyter-widgets :focus-visible { outline: 3px solid var(--accent) !important }
 </style>"""
 
@@ -80,6 +86,7 @@ class Controls:
         self.kept = []
         self.status, self.bar, self.measures, self.links = (widgets.HTML() for _ in range(4))
         self.status.add_class("status")
+        self.bar.add_class("bar")
         self.links.add_class("live")
         self.bar.layout.height = "16px"
         self.progress(1)
@@ -97,6 +104,7 @@ class Controls:
             layout={"flex": "3 1 320px", "min_width": "0"},
         )
         both = widgets.Box([left, right], layout={**ROW, "align_items": "flex-start"})
+        both.add_class("columns")
         page = widgets.VBox([widgets.HTML(STYLE), Access(), both])
         page.add_class("nuclei-page")
         return page
