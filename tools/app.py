@@ -1,6 +1,7 @@
 """Serve `notebooks/try_it.ipynb` as a page: `make app`."""
 
 import argparse
+import asyncio
 import importlib.util
 import os
 import secrets
@@ -10,10 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "tools" / "page"
+"""What is searched for the template of the page, as a folder of JUPYTER_PATH."""
 VARIABLE = "NUCLEI_SLIDES"
 """As `nuclei.app.fields.VARIABLE`, which is not imported to start sooner."""
 IDLE = 600
 """Seconds after which the kernel of a visitor who has left ends, and with it all uploads."""
+PATIENCE = 600
+"""Seconds in which the page must be ready, also on a machine that others keep busy."""
 
 
 def settings(port, token, ip="127.0.0.1"):
@@ -41,13 +46,14 @@ def settings(port, token, ip="127.0.0.1"):
         # finds the second. Each visitor gets a kernel alone. The next one is started once the page
         # of the visitor before is likely to be there, because both need the processor.
         *("--preheat_kernel=True", "--pool_size=2", "--VoilaKernelManager.fill_delay=5"),
+        f"--VoilaExecutor.startup_timeout={PATIENCE}",
         f"--MappingKernelManager.cull_idle_timeout={IDLE}",
         "--MappingKernelManager.cull_interval=60",
     ]
 
 
 def main(arguments=None):
-    """Parse the command line and become the server; return the exit code if that fails."""
+    """Parse the command line and run the server; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8866)
     text = "where to listen; another address than this computer's own lets others in"
@@ -78,43 +84,61 @@ def main(arguments=None):
     os.environ |= {
         VARIABLE: slides,
         "PYTHONPATH": _first(ROOT, "PYTHONPATH"),
-        "JUPYTER_PATH": _first(ROOT / "tools" / "page", "JUPYTER_PATH"),
+        "JUPYTER_PATH": _first(PAGE, "JUPYTER_PATH"),
     }
     print("Getting the page ready ...", flush=True)
-    _serve(
+    return _serve(
         settings(options.port, token, options.ip),
         f"http://{options.ip}:{options.port}/?token={token}",
     )
-    return 0
 
 
 def _serve(arguments, address):
-    """Run the server until it is ended."""
-    from tornado.ioloop import PeriodicCallback
+    """Run the server until it is ended; return the exit code."""
+    from tornado.ioloop import IOLoop
     from voila.app import Voila
 
     class Server(Voila):
         """Prints the address once the page can be opened, not before."""
 
-        calm = 0
+        code = 0
 
         def listen(self):
             _spare_waiting(self.kernel_manager)
             _let_pages_say_goodbye(self.identity_provider)
-            self.watch = PeriodicCallback(self.look, 100)
-            self.watch.start()
+            _say_where_the_page_is(self.app)
+            IOLoop.current().add_callback(self.announce)
             super().listen()
 
-        def look(self):
-            # Between two cells of the notebook a kernel is idle too, for a moment.
-            kernels = map(self.kernel_manager.get_kernel, self.kernel_manager.list_kernel_ids())
-            states = {kernel.execution_state for kernel in kernels}
-            self.calm = self.calm + 1 if states == {"idle"} else 0
-            if self.calm == 10:
-                self.watch.stop()
+        async def announce(self):
+            try:
+                await asyncio.wait_for(_until_written(self.kernel_manager), PATIENCE)
+            except Exception as error:
+                why = str(error) or f"it took more than {PATIENCE} seconds"
+                text = f"The page cannot be shown ({why}): see the lines above, or end other "
+                print(text + "programs and try again.", file=sys.stderr)
+                Server.code = 1
+                self.ioloop.stop()
+            else:
                 print(f"Open {address}", flush=True)
 
     Server.launch_instance(arguments)
+    return Server.code
+
+
+async def _until_written(manager):
+    """Wait until the kernels that wait for visitors have run the notebook."""
+    for start in tuple(manager._pools[manager.notebook_path]):
+        await (await start)["task"]
+
+
+def _say_where_the_page_is(app):
+    """Show a sentence, `login.html` of the page, to who comes without the token of this server.
+
+    The form of Jupyter asks for a password, and speaks of commands that know nothing of this page.
+    """
+    folder = PAGE / "voila" / "templates" / "nuclei"
+    app.settings["jinja2_env"].loader.searchpath.insert(0, str(folder))
 
 
 def _spare_waiting(manager):

@@ -1,6 +1,7 @@
 """The page in a real browser: what visitors do, with mouse and keyboard, and where it listens."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -114,6 +116,39 @@ def test_what_cannot_be_served_is_said(capsys, monkeypatch, tmp_path):
     assert "none is no folder" in capsys.readouterr().err
 
 
+def test_a_page_that_cannot_start_is_said(tmp_path):
+    """Without an end, people would wait for the address for ever."""
+    if find_spec("voila") is None:
+        pytest.skip("voila is not installed: pip install -r requirements-app.txt")
+    kernel = tmp_path / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    dead = {"argv": [sys.executable, "-c", ""], "display_name": "dead", "language": "python"}
+    kernel.write_text(json.dumps(dead))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ended = subprocess.run(
+        [sys.executable, ROOT / "tools" / "app.py", "--port", str(port)],
+        env=os.environ | {"JUPYTER_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert ended.returncode == 1 and "Open http" not in ended.stdout
+    assert "The page cannot be shown (Kernel died before" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_who_comes_without_the_token_is_told_how_to_come_in(server):
+    """As people do who load the page again after the server was started again."""
+    log = server[1]
+    wait_for(lambda: "Open http" in log.read_text(), log)
+    address = log.read_text().split("Open ")[1].split()[0]
+    with urlopen(address.partition("?")[0] + "?token=old") as answer:
+        text = answer.read().decode()
+    assert "new address that <code>make app</code> prints" in text and "password" not in text
+
+
 def test_a_visit_in_a_browser(server, browser, tmp_path):
     from playwright.sync_api import expect
 
@@ -144,6 +179,7 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
 
     reach_everything_by_keyboard(page)
     assert height_of_the_image_on_a_phone(page) < 0.9
+    assert 0 <= gap_to_the_sentence_on_a_phone(page) < 20
     for width in (1280, 400):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(500)  # the page is laid out anew, on a busy machine later
@@ -259,6 +295,15 @@ def height_of_the_image_on_a_phone(page):
     page.set_viewport_size({"width": 740, "height": 360})
     page.wait_for_timeout(500)
     return page.locator(".leaflet-container:visible").bounding_box()["height"] / 360
+
+
+def gap_to_the_sentence_on_a_phone(page):
+    """Say how many pixels below the field for files the page says what is wrong with one."""
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_timeout(500)
+    field, said = page.locator(".nuclei-upload"), page.get_by_role("status")
+    box = field.bounding_box()
+    return said.bounding_box()["y"] - box["y"] - box["height"]
 
 
 def end_the_process_of(page, server):
