@@ -142,9 +142,9 @@ def table(report):
     Returns
     -------
     str
-        One row each for the mean over images, its interval, the pooled pixels, the patches, if they
-        were scored, and each organ. Columns are aligned, so that the table is also readable as
-        plain text.
+        One row each for the mean over images, its interval if they are several, the pooled pixels,
+        the patches, if they were scored, and each organ. Columns are aligned, so that the table is
+        also readable as plain text.
     """
     mean = report["mean"]
     columns = [score for score in COLUMNS if score in mean]
@@ -156,9 +156,11 @@ def table(report):
     rows = [
         ["", *(COLUMNS[score] for score in columns)],
         row(f"Mean of {images}", {s: mean[s]["mean"] for s in columns}),
-        ["95% interval", *("{low:.3f} to {high:.3f}".format(**mean[s]) for s in columns)],
         row("Pooled pixels", report["pooled"]),
     ]
+    if len(report["images"]) > 1:
+        ends = ("{low:.3f} to {high:.3f}".format(**mean[s]) for s in columns)
+        rows.insert(2, ["95% interval", *ends])
     if patches := report.get("patches"):
         rows.append(row(f"{counted(patches['count'], 'patch', 'patches')}, pooled", patches))
     for organ, one in report["organs"].items():
@@ -188,15 +190,26 @@ def compare(first, second):
     return differences
 
 
-def comparison_table(differences):
-    """Format what `compare` returned as an aligned Markdown table."""
+def comparison_table(differences, images):
+    """Format what `compare` returned as an aligned Markdown table.
+
+    Parameters
+    ----------
+    differences : dict
+    images : int
+        How many were scored. Of one there is no interval and no test.
+
+    Returns
+    -------
+    str
+    """
+    shown = {"Mean difference": "{mean:+.3f}".format}
+    if images > 1:
+        shown["95% interval"] = "{low:+.3f} to {high:+.3f}".format
+        shown["p (Wilcoxon)"] = lambda p, **_: format_p(p)
     rows = [["", *(COLUMNS[score] for score in differences)]]
-    for heading, form in (
-        ("Mean difference", "{mean:+.3f}"),
-        ("95% interval", "{low:+.3f} to {high:+.3f}"),
-    ):
-        rows.append([heading, *(form.format(**one) for one in differences.values())])
-    rows.append(["p (Wilcoxon)", *(format_p(one["p"]) for one in differences.values())])
+    for heading, form in shown.items():
+        rows.append([heading, *(form(**one) for one in differences.values())])
     return _aligned(rows)
 
 

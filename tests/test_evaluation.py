@@ -96,6 +96,15 @@ def test_patches_can_be_left_out(report, samples):
     ]
 
 
+def test_one_image_has_no_interval(samples):
+    report = evaluation.evaluate(Red(), samples[:1], progress=False)
+    differences = evaluation.compare(report, report)
+    assert "95% interval" not in evaluation.table(report)
+    assert len(evaluation.comparison_table(differences, 1).splitlines()) == 3
+    of_several = evaluation.comparison_table(differences, 6)
+    assert "95% interval" in of_several and "p (Wilcoxon)" in of_several
+
+
 def test_threshold_is_where_nuclei_begin(samples):
     report = evaluation.evaluate(Red(), samples[:1], threshold=0.9, progress=False)
     assert report["threshold"] == 0.9

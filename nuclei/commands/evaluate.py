@@ -84,11 +84,12 @@ def run(options):
         differences = evaluation.compare(*reports)
         results = {"reports": reports, "differences": differences}
         print(f"\n{names[1]} against {names[0]}, paired by image: mean difference in each score")
-        print(evaluation.comparison_table(differences))
+        print(evaluation.comparison_table(differences, len(samples)))
     if len(samples) < FEW:
+        what = "intervals are too narrow" if len(samples) > 1 else "there is no interval"
         print(
-            f"Of {counted(len(samples), 'image')}, intervals are too narrow, and no difference can "
-            f"have a p below 0.05: score at least {FEW} images."
+            f"Of {counted(len(samples), 'image')}, {what}, and no difference can have a p below "
+            f"0.05: score at least {FEW} images."
         )
     if data == "synthetic tissue":
         print(

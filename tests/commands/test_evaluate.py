@@ -23,7 +23,8 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
     assert "unet on MoNuSeg, test, 1 image: whole, threshold 0.5" in output
     assert "synthetic" not in output
     assert "| Mean of 1 image " in output and "| brain (1) " in output
-    assert output.splitlines()[-1].startswith("Of 1 image, intervals are too narrow, and no diff")
+    assert output.splitlines()[-1].startswith("Of 1 image, there is no interval, and no diff")
+    assert "95% interval" not in output
     report = json.loads((here / "new" / "report.json").read_text())
     assert (report["model"], report["data"], report["split"]) == ("unet", "MoNuSeg", "test")
     (image,) = report["images"]
