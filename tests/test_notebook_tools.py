@@ -30,6 +30,7 @@ def write(path, *cells):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.cells[0].metadata["tags"] = ["parameters"]
     notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": ""}
+    notebook.metadata["title"] = "Of the page"
     nbformat.write(notebook, path)
     return Path(path)
 
@@ -94,6 +95,7 @@ def test_rewriting_twice_gives_the_same_bytes():
     assert [cell.execution_count for cell in cells] == [1, 2]
     assert [dict(cell.metadata) for cell in cells] == [{"tags": ["parameters"]}, {}]
     assert printed(nbformat.read(notebook, 4)) == "shown\n"
+    assert set(nbformat.read(notebook, 4).metadata) == {"kernelspec", "language_info", "title"}
 
 
 @pytest.mark.parametrize(

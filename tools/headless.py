@@ -111,10 +111,13 @@ def tidy(notebook, forbidden=()):
     InputError
         If an output shows one of the `forbidden` paths; the message names the cell.
     """
+    # The title is that of the page of `make app`.
+    title = {key: value for key, value in notebook.metadata.items() if key == "title"}
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
             "language_info": {"name": "python"},
+            **title,
         }
     )
     for cell in notebook.cells:
