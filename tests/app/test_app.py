@@ -188,6 +188,7 @@ def test_a_visit_in_a_browser(server, browser, tmp_path):
         assert {"label", "button-name", "aria-input-field-name", "region"} <= rules
         # On the narrow page axe-core 4.12 stops at colours ("midpoint exceeds the grid bounds").
         assert "color-contrast" in rules or width == 400
+    assert page.locator(".not-run").is_hidden()
     assert page.title() == "Find nuclei" and page.locator(".widget-readout.overflow").count() == 0
     assert errors == []
     assert dark_words_in_a_dark_theme(page) == []
