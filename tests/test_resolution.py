@@ -291,6 +291,15 @@ class TestCommand:
         said = [line for line in errors.splitlines() if line.startswith("a.png")]
         assert said == ["a.png: 22% was left out, as ink, black or too large for nuclei."]
 
+    def test_ink_is_no_area_of_the_density(self, here, tissue, capsys):
+        densities = []
+        for border in (0, 400):
+            Image.fromarray(np.pad(tissue[0], ((0, border), (0, 0), (0, 0)))).save("a.png")
+            self.run(capsys, "a.png", "--measures", "all")
+            rows = (here / "out" / "a.csv").read_text().splitlines()[1:]
+            densities.append(np.mean([float(row.split(",")[-1]) for row in rows]))
+        assert densities[1] == pytest.approx(densities[0], rel=0.05)
+
 
 def test_a_tilde_stands_for_the_home_folder(tmp_path, canonical, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -10,6 +10,7 @@ from ..errors import InputError, counted
 from ..images import read_labels, read_mask, read_rgb
 from ..images.scaling import nearest, resize
 from . import annotations
+from .stains import without_black
 
 LIGHTER = 10
 """By how much nuclei may be lighter than the rest, of 255, before it is said. In all images of
@@ -220,7 +221,7 @@ def _numbered(labels):
 
 def _is_lighter(inside, pixels):
     """Whether an image is lighter inside than outside, on average over every fourth line."""
-    inside, brightness = inside[::4, ::4], pixels[::4, ::4].mean(axis=-1)
+    inside, brightness = inside[::4, ::4], without_black(pixels[::4, ::4]).mean(axis=-1)
     if inside.all() or not inside.any():
         return False
     return brightness[inside].mean() > brightness[~inside].mean() + LIGHTER

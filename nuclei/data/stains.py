@@ -32,6 +32,26 @@ def optical_density(image):
     return _DENSITY[image]
 
 
+BLACK = 40
+"""Pixels below it in every channel are black, as of a border; hardly one of a nucleus is."""
+
+
+def without_black(image):
+    """Make black white, so that black borders do not count as stain.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        A copy.
+    """
+    return np.where(image.max(axis=-1, keepdims=True) < BLACK, np.uint8(255), image)
+
+
 STAINED = 0.15
 """Least mean optical density of a pixel that counts as stained."""
 

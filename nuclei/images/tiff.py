@@ -8,6 +8,8 @@ import re
 import numpy as np
 from PIL import Image
 
+from ..errors import InputError
+
 STARTS = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"
 """How a TIFF and a BigTIFF of either byte order begin."""
 
@@ -103,6 +105,8 @@ def decode(path):
 
     Raises
     ------
+    InputError
+        If several images are the largest.
     Exception
         tifffile raises many kinds. `DecompressionBombError` of Pillow if the image has more pixels
         than Pillow allows; NotImplementedError if it is whole, but of a kind that is not known.
@@ -112,6 +116,11 @@ def decode(path):
         page = series.keyframe
         sizes = zip(series.axes, series.shape, strict=True)
         others = {axis: size for axis, size in sizes if axis not in "YX" and size > 1}
+        if len(others) > 1 or not others.keys() <= {"S", "C"}:
+            raise InputError(
+                f"{path} holds {series.size // page.size} images of the same size, such as a stack "
+                "of focal planes: save the one to use as a file of its own."
+            )
         words = _unusable(others, series, page, file.ome_metadata or "")
         if words:
             return None, words, 1
@@ -203,10 +212,7 @@ def _unusable(others, series, page, ome):
     """What a TIFF is, in words, if it is neither one grey image nor one of 8-bit colour."""
     if not others:
         return None
-    (axis, count), *more = others.items()
-    if more or axis not in "SC":
-        images = series.size // page.size
-        return f"{images} images of the same size, such as a stack of focal planes"
+    ((axis, count),) = others.items()
     if count != 3 and (axis, count) != ("S", 4):
         return f"{count} channels"
     if FLUORESCENCE.search(ome):

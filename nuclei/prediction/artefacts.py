@@ -30,6 +30,10 @@ STAINED = 0.04
 PALE = 0.1
 """Optical density up to which an image without colour shows glass: that of a grey of 231."""
 
+FAINT, EVEN, WIDE = 0.3, 0.01, 0.3
+"""The brightest colour of an image is that of its glass if its optical densities are up to `FAINT`,
+and those of a share of `WIDE` of the image differ by up to `EVEN`. Tissue is not so even."""
+
 WHITE = np.uint8(243)
 """Grey of the glass that covers ink."""
 
@@ -80,13 +84,34 @@ def ink(density):
     return np.maximum.reduce(shares)
 
 
+def tint(density):
+    """Measure the colour that light which is not white gives to glass.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (H, W, 3)
+        From `smooth_density`.
+
+    Returns
+    -------
+    ndarray of float32, shape (3,)
+        Optical densities of the glass; 0 if there is too little of it to know.
+    """
+    sample = density[::4, ::4].reshape(-1, 3)  # to save memory
+    highest = sample.max(axis=1)
+    brightest = np.median(sample[highest <= np.percentile(highest, 5)], axis=0)
+    alike = np.abs(sample - brightest).max(axis=1) <= EVEN
+    is_glass = brightest.max() <= FAINT and alike.mean() >= WIDE
+    return brightest * np.float32(is_glass)
+
+
 def is_stained(density):
     """Find stained tissue by its colour; glass, dust and the dark rim of a scan are grey.
 
     Parameters
     ----------
     density : ndarray of float32, shape (H, W, 3)
-        From `smooth_density`.
+        From `smooth_density`, without the `tint` of the glass.
 
     Returns
     -------
@@ -112,6 +137,7 @@ def has_colour(image):
         glass. Those that are bright are taken for glass with dust.
     """
     density = smooth_density(image)
+    density -= tint(density)
     if is_stained(density).any():
         return True
     return bool(np.ptp(image, axis=-1).any() and np.median(density) <= PALE)
@@ -179,7 +205,9 @@ def find_glass(image, mpp):
     small = _shrunk(image, mpp, GLASS_MPP)
     if not has_colour(small):
         return np.zeros(image.shape[:2], bool)
-    stained = is_stained(smooth_density(small)).astype(np.uint8)
+    density = smooth_density(small)
+    density -= tint(density)
+    stained = is_stained(density).astype(np.uint8)
     return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
 
 

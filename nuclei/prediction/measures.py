@@ -24,7 +24,7 @@ COLUMNS = {"basic": BASIC, "all": OWN["all"] + neighbours.COLUMNS}
 """All columns, by the choice of measures."""
 
 
-def measure(labels, image, mpp=MPP, choice="basic", scores=None):
+def measure(labels, image, mpp=MPP, choice="basic", scores=None, excluded=None):
     """Measure every nucleus of an image.
 
     Parameters
@@ -39,6 +39,8 @@ def measure(labels, image, mpp=MPP, choice="basic", scores=None):
         Which measures.
     scores : ndarray of float, shape (N,), optional
         How likely each object is a nucleus, as from `instances.separate`.
+    excluded : ndarray of bool, shape (H, W), optional
+        True where there can be no nuclei, as in `image.Prediction`.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def measure(labels, image, mpp=MPP, choice="basic", scores=None):
     if choice == "all":
         x, y = ([row[name] for row in rows] for name in ("x_um", "y_um"))
         extent = (mpp * size for size in labels.shape)
-        add_neighbours(rows, neighbours.measure(x, y, *extent))
+        add_neighbours(rows, neighbours.measure(x, y, *extent, excluded))
     return rows
 
 

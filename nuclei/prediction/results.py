@@ -257,7 +257,9 @@ def write(
 
 def _write_nuclei(found, draft, choice, settings):
     """Write the labels, outlines and measures; `draft` gives the path for an ending."""
-    rows = measures.measure(found.labels, found.image, found.mpp, choice, found.scores)
+    rows = measures.measure(
+        found.labels, found.image, found.mpp, choice, found.scores, found.excluded
+    )
     kind = "uint16" if found.labels.max() < 2**16 else "uint32"
     tifffile.imwrite(draft("_labels.tif"), found.labels.astype(kind), compression="zlib")
     draft(".geojson").write_text(outlines.geojson(found.labels, rows), encoding="utf-8")

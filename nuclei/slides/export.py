@@ -5,13 +5,14 @@ import os
 import struct
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from ..prediction import measures, neighbours, outlines
+from ..prediction import artefacts, measures, neighbours, outlines
 from . import tile_nuclei
 
 HEAD, TAIL = b'{"type": "FeatureCollection", "features": [', b"\n]}\n"
@@ -117,7 +118,11 @@ def _with_neighbours(job, slide, waiting):
         centres.append(rows.reshape(-1, columns)[numbers[1:] > 0, :2])
     ends = np.cumsum(list(map(len, centres)))
     extent = (slide.mpp * size for size in slide.shape)
-    found = neighbours.measure(*np.concatenate(centres).T, *extent)
+    image, readable = slide.overview()
+    ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
+    # A pixel around it, 8 um, is ink mixed with tissue, or left out because it is beside ink.
+    excluded = cv2.dilate((ink | ~readable).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    found = neighbours.measure(*np.concatenate(centres).T, *extent, excluded)
     around = np.split(np.stack(found), ends[:-1], axis=1)
     yield from zip(tqdm(waiting, desc="Outlines", unit="tile"), around, strict=True)
 

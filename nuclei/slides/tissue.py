@@ -8,10 +8,6 @@ import numpy as np
 from ..prediction import artefacts
 from .tiles import TileGrid
 
-FAINT, EVEN, WIDE = 0.3, 0.01, 0.3
-"""The brightest colour of a slide is that of its glass if its optical densities are up to `FAINT`,
-and those of a share of `WIDE` of the overview differ by up to `EVEN`. Tissue is not so even."""
-
 
 def find_tissue(image):
     """Separate tissue from glass by colour.
@@ -32,21 +28,12 @@ def find_tissue(image):
     """
     density = artefacts.smooth_density(image)
     tissue = ~_ink(density)
-    density -= _tint(density)
+    density -= artefacts.tint(density)
     tissue &= artefacts.is_stained(density)
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
     large = statistics[:, cv2.CC_STAT_AREA] >= min(12, image.shape[0] * image.shape[1] / 4)
     large[0] = False
     return cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-
-
-def _tint(density):
-    """Optical densities of the glass of an overview; 0 if there is too little of it to know."""
-    sample = density[::4, ::4].reshape(-1, 3)  # to save memory
-    highest = sample.max(axis=1)
-    brightest = np.median(sample[highest <= np.percentile(highest, 5)], axis=0)
-    alike = np.abs(sample - brightest).max(axis=1) <= EVEN
-    return brightest if brightest.max() <= FAINT and alike.mean() >= WIDE else 0
 
 
 def _ink(density):

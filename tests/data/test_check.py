@@ -47,6 +47,14 @@ def test_a_shift_is_measured(tissue, shift):
     np.testing.assert_allclose((found.down, found.right), shift, atol=0.3)
 
 
+def test_a_black_border_does_not_matter(tissue):
+    image, labels = tissue[1]
+    bordered = np.pad(image, ((0, 200), (0, 200), (0, 0)))
+    found = align(bordered, np.pad(labels > 0, ((0, 200), (0, 200))))
+    assert found.fit > 0.6
+    np.testing.assert_allclose((found.down, found.right), 0, atol=0.3)
+
+
 def test_what_is_of_another_image_or_inverted_fits_nowhere(tissue):
     image, labels = tissue[1]
     assert align(image, tissue[2][1] > 0).fit < FIT

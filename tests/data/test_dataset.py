@@ -88,6 +88,17 @@ def test_an_inverted_mask_is_said(tmp_path, tissue, capsys):
     )
 
 
+def test_a_black_border_is_not_taken_for_nuclei(tmp_path, tissue, capsys):
+    border = (0, 64), (0, 64)
+    pixels, nuclei = np.pad(tissue[0], (*border, (0, 0))), np.pad(tissue[1], border)
+    image = saved(tmp_path / "a.png", pixels)
+    read_sample("a", "a", "skin", image, saved(tmp_path / "mask.png", np.uint8(255) * nuclei))
+    assert capsys.readouterr() == ("", "")
+    inverted = saved(tmp_path / "inverted.png", np.uint8(255) * ~nuclei)
+    read_sample("a", "a", "skin", image, inverted)
+    assert "inverted.png marks what is lighter" in capsys.readouterr().out
+
+
 def test_image_mask_and_labels_lie_as_viewers_show_them(tmp_path, tissue):
     pixels, nuclei = tissue[0][:50], tissue[1][:50]
     exif = Image.Exif()

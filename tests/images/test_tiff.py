@@ -71,9 +71,6 @@ class TestTIFF:
     @pytest.mark.parametrize(
         "shape, axes, complaint",
         [
-            ((5, 20, 24, 3), "ZYXS", "has 5 images of the same size"),
-            ((5, 20, 24), "TYX", "has 5 images of the same size"),
-            ((2, 3, 20, 24), "ZCYX", "has 6 images of the same size"),
             ((4, 20, 24), "CYX", "has 4 channels, not 8-bit colour"),
             ((20, 24), "YX", "pixel format L, not 8-bit colour"),
         ],
@@ -86,6 +83,17 @@ class TestTIFF:
         if axes != "YX":
             refused(read_mask, path, "but a mask has two greys")
             refused(read_labels, path, "labels have one channel")
+
+    @pytest.mark.parametrize(
+        "shape, axes, count",
+        [((5, 20, 24, 3), "ZYXS", 5), ((5, 20, 24), "TYX", 5), ((2, 3, 20, 24), "ZCYX", 6)],
+    )
+    @pytest.mark.parametrize("read", [read_rgb, read_mask, read_labels])
+    def test_several_images_are_refused(self, tmp_path, shape, axes, count, read):
+        options = {"photometric": "rgb" if axes.endswith("S") else "minisblack"}
+        options |= {"ome": True, "metadata": {"axes": axes}}
+        path = write_tiff(tmp_path / "a.tif", noise(*shape), **options)
+        refused(read, path, f"holds {count} images of the same size.*: save the one to use as a")
 
     def test_three_channels_of_fluorescence_are_refused(self, tmp_path):
         metadata = {"axes": "CYX", "Channel": {"EmissionWavelength": [450, 520, 600]}}

@@ -9,6 +9,7 @@ import pytest
 from skimage.measure import regionprops_table
 
 from nuclei.data import synthetic
+from nuclei.data.sizes import LARGEST
 from nuclei.data.stains import STAINS, optical_density
 from nuclei.data.targets import targets
 from nuclei.prediction import measures, neighbours, outlines, shapes
@@ -115,6 +116,19 @@ class TestNeighbours:
         y, x = np.mgrid[2.5:400:5, 2.5:400:5]
         _, density = neighbours.measure(x.ravel(), y.ravel(), 400.0, 400.0)
         assert density.min() > 0.95 * 40_000 and density.max() < 1.1 * 40_000
+
+    @pytest.mark.parametrize("side", [1600, 400, 100], ids=["0.25 um", "1 um", "4 um"])
+    def test_density_does_not_fall_towards_what_is_excluded(self, side):
+        y, x = (axis.ravel() for axis in np.mgrid[2.5:400:5, 2.5:200:5])
+        excluded = np.zeros((side, side), bool)
+        excluded[:, side // 2 :] = True
+        for at_x, at_y, hidden in (x, y, excluded), (y, x, excluded.T):
+            _, density = neighbours.measure(at_x, at_y, 400.0, 400.0, hidden)
+            assert density.min() > 0.95 * 40_000 and density.max() < 1.1 * 40_000
+
+    def test_a_nucleus_in_the_midst_of_ink_has_its_own_area(self):
+        _, density = neighbours.measure([50], [50], 100.0, 100.0, np.ones((400, 400), bool))
+        assert density == pytest.approx(1e6 / LARGEST)
 
     def test_a_single_nucleus_has_no_neighbour(self, tmp_path):
         labels = np.zeros((20, 20), np.int32)

@@ -15,7 +15,7 @@ from slide_results import assert_same, results, validated
 from nuclei.__main__ import main
 from nuclei.data import annotations
 from nuclei.errors import InputError
-from nuclei.prediction import engines, instances, measures, windows
+from nuclei.prediction import artefacts, engines, instances, measures, windows
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
 
@@ -46,6 +46,20 @@ class TestResults:
             beside = np.s_[..., :1200, :850]
             np.testing.assert_array_equal(pixels[beside] > 0, before[name][0][beside] > 0)
         assert 0 < found["report"]["nuclei"] < before["report"]["nuclei"]
+
+    def test_black_is_no_area_of_the_density(self, red, tmp_path, labels):
+        image = painted(labels)
+        image[:, 900:] = 0
+        path = write_pyramid(tmp_path / "slide.tif", image)
+        predict_slide.predict("red", path, tmp_path / "black", measures="all")
+        found, ink = results(tmp_path / "black"), artefacts.find_ink(image, 0.25)
+        rows = measures.measure(found["labels"][0], image, choice="all", excluded=ink)
+        expected = {row["label"]: row["density_within_50um_per_mm2"] for row in rows}
+        table = found["parquet"].select(["label", "density_within_50um_per_mm2"]).to_pydict()
+        names, densities = table.values()
+        # The ink of a slide is known to about 8 um.
+        ratio = np.array(densities) / [expected[name] for name in names]
+        assert ratio.min() > 0.8 and ratio.max() < 1.1 and np.median(ratio) == pytest.approx(1)
 
     def test_maps_hold_the_probability(self, undisturbed, labels):
         (maps,) = undisturbed["maps"][0]
