@@ -105,42 +105,29 @@ def tint(density):
     return brightest * np.float32(is_glass)
 
 
-def is_stained(density):
+def find_stain(image, density):
     """Find stained tissue by its colour; glass, dust and the dark rim of a scan are grey.
-
-    Parameters
-    ----------
-    density : ndarray of float32, shape (H, W, 3)
-        From `smooth_density`, without the `tint` of the glass.
-
-    Returns
-    -------
-    ndarray of bool, shape (H, W)
-        True also for coloured ink.
-    """
-    lowest, highest = _extremes(density)
-    return highest - lowest > STAINED
-
-
-def has_colour(image):
-    """Whether the colours of an image say where stained tissue is.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W, 3)
         RGB, at `GLASS_MPP`.
+    density : ndarray of float32, shape (H, W, 3)
+        From `smooth_density`.
 
     Returns
     -------
-    bool
-        False for greys, also those with a slight tint or noise if most of them are too dark for
-        glass. Those that are bright are taken for glass with dust.
+    ndarray of bool, shape (H, W), or None
+        True also for coloured ink. None if the image says nothing about stain: greys, also those
+        with a slight tint or noise if most of them are too dark for glass. Those that are bright
+        are taken for glass with dust.
     """
-    density = smooth_density(image)
-    density -= tint(density)
-    if is_stained(density).any():
-        return True
-    return bool(np.ptp(image, axis=-1).any() and np.median(density) <= PALE)
+    density = density - tint(density)
+    lowest, highest = _extremes(density)
+    stained = highest - lowest > STAINED
+    if stained.any() or (np.ptp(image, axis=-1).any() and np.median(density) <= PALE):
+        return stained
+    return None
 
 
 def find_ink(image, mpp):
@@ -199,16 +186,14 @@ def find_glass(image, mpp):
     Returns
     -------
     ndarray of bool, shape (H, W)
-        True where nothing within about 16 um is stained. An image without colour, see `has_colour`,
-        says nothing about stain: False everywhere.
+        True where nothing within about 16 um is stained; False everywhere if the image says nothing
+        about stain.
     """
     small = _shrunk(image, mpp, GLASS_MPP)
-    if not has_colour(small):
+    stained = find_stain(small, smooth_density(small))
+    if stained is None:
         return np.zeros(image.shape[:2], bool)
-    density = smooth_density(small)
-    density -= tint(density)
-    stained = is_stained(density).astype(np.uint8)
-    return ~_enlarged(cv2.dilate(stained, np.ones((3, 3))), image)
+    return ~_enlarged(cv2.dilate(stained.astype(np.uint8), np.ones((3, 3))), image)
 
 
 def nuclei_in_tissue(

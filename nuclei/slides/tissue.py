@@ -10,7 +10,7 @@ from .tiles import TileGrid
 
 
 def find_tissue(image):
-    """Separate tissue from glass by colour.
+    """Separate tissue from glass by colour; without any colour, all that is not white is tissue.
 
     Stained tissue is coloured; glass, dust and the dark rim of a scan are grey, and ink of pens has
     other colours. If the light was not white, the glass has a tint, which is taken away first.
@@ -27,9 +27,10 @@ def find_tissue(image):
         True in tissue and one pixel around it. Specks of fewer than 12 pixels are left out.
     """
     density = artefacts.smooth_density(image)
-    tissue = ~_ink(density)
-    density -= artefacts.tint(density)
-    tissue &= artefacts.is_stained(density)
+    stained = artefacts.find_stain(image, density)
+    if stained is None:
+        return density[..., 0] > artefacts.PALE
+    tissue = stained & ~_ink(density)
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
     large = statistics[:, cv2.CC_STAT_AREA] >= min(12, image.shape[0] * image.shape[1] / 4)
     large[0] = False
@@ -45,8 +46,6 @@ def _ink(density):
 def tissue_tiles(slide):
     """List the tiles with tissue; say so if there are none, or if much of it is ink or black.
 
-    A slide without any colour says nothing about stain: there, all that is not white is tissue.
-
     Parameters
     ----------
     slide : Slide
@@ -61,8 +60,7 @@ def tissue_tiles(slide):
     ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
     if notice := artefacts.notice(slide.path, ink.mean()):
         print(notice, file=sys.stderr)
-    coloured = artefacts.has_colour(image)
-    tissue = (find_tissue(image) if coloured else _find_dark(image)) | ~readable
+    tissue = find_tissue(image) | ~readable
     grid = TileGrid(slide.shape)
     steps = slide.shape[0] / tissue.shape[0], slide.shape[1] / tissue.shape[1]
 
@@ -76,8 +74,3 @@ def tissue_tiles(slide):
     if not found:
         print(f"No tissue was found on {slide.path}.", file=sys.stderr)
     return found
-
-
-def _find_dark(image):
-    """What is not white in an overview without colour."""
-    return artefacts.smooth_density(image)[..., 0] > artefacts.PALE

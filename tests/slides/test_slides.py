@@ -219,7 +219,7 @@ class TestTissue:
 
     def test_glass_with_dust_and_pen_is_not(self):
         rng = np.random.default_rng(0)
-        glass = np.clip(rng.normal(GLASS, 3, (200, 300, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+        glass = np.clip(rng.normal(GLASS, 3, (200, 300, 3)), 0, 255).astype(np.uint8)
         glass[50:53, 60:63] = 40
         glass[100, :] = 90
         assert not find_tissue(glass).any()
