@@ -41,12 +41,12 @@ def add(commands, model):
 
 def run(options):
     """Score models; return the exit code."""
-    for path in (options.json, options.csv, options.figure):
-        if path and path.is_dir():  # check before minutes of work
+    files = [path for path in (options.json, options.csv, options.figure) if path]
+    for path in files:  # check before minutes of work
+        if path.is_dir():
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
-    written = [path.resolve() for path in (options.json, options.csv, options.figure) if path]
-    if len(set(written)) < len(written):
-        raise InputError(f"{written[-1]} cannot hold two results: choose a file for each.")
+        if sum(path.resolve() == other.resolve() for other in files) > 1:
+            raise InputError(f"{path} cannot hold two results: choose a file for each.")
     from .. import evaluation
     from ..data import alterations, loading, seen
     from ..prediction import engines

@@ -124,6 +124,7 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
         (("--data", "canonical", "--json", "empty"), "empty is a folder: "),
         (("--data", "canonical", "--json", "file/x.json"), "x.json could not be written "),
         (("--json", "a/../x.csv", "--csv", "x.csv"), "x.csv cannot hold two results: "),
+        (("--json", "x", "--csv", "x", "--figure", "y"), "x cannot hold two results: "),
     ],
 )
 def test_evaluate_says_what_is_wrong(here, canonical, capsys, arguments, sentence):
