@@ -36,7 +36,7 @@ class Report:
     tiles: int
     nuclei: int
     problems: dict
-    seconds: float
+    seconds: float | int
     offset: tuple
     hashes: dict = field(default_factory=dict)
 
@@ -49,15 +49,6 @@ REPAIRED = 4
 
 OUTLINES = ".geojson", ".parquet"
 """Results that people may change, by the ends of their names."""
-
-KINDS = {
-    "tiles": int,
-    "nuclei": int,
-    "problems": dict,
-    "seconds": float | int,
-    "offset": tuple,
-    "hashes": dict,
-}
 
 
 def read_report(path, settings):
@@ -83,12 +74,11 @@ def read_report(path, settings):
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        before = dict(content["settings"])
-        content["offset"] = tuple(content["offset"])
-        names = {field.name for field in fields(Report)} & content.keys()
-        report = Report(**{name: content[name] for name in names})
-        if not all(isinstance(value, KINDS[name]) for name, value in vars(report).items()):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(said["settings"])
+        said["offset"] = tuple(said["offset"])
+        report = Report(**{one.name: said[one.name] for one in fields(Report) if one.name in said})
+        if not all(isinstance(getattr(report, one.name), one.type) for one in fields(Report)):
             raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
         raise SlideError(f"{path} is not the report of a slide: remove it.") from None
