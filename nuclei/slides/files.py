@@ -35,13 +35,13 @@ def find(paths):
 
 
 def _inside(folder):
+    slides = _without_suffix(folder)
     try:
-        found = find_images([folder])
+        return sorted([*find_images([folder]), *slides])
     except InputError:
-        if not (slides := _without_suffix(folder)):
+        if not slides:
             raise
         return slides
-    return sorted([*found, *_without_suffix(folder)])
 
 
 def _without_suffix(folder):
