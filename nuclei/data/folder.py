@@ -145,8 +145,7 @@ def index(folder):
             f"{folder} contains no images{hidden}: put PNG, TIFF or JPEG files in it or in its "
             f"folder images/."
         )
-    entries, told = _named(_without_twins(images, annotations, problems))
-    problems += told
+    entries = _named(_without_twins(images, annotations, problems), problems)
     alone = _annotate(entries, annotations, problems)
     left_out = [f"{path} belongs to no image" for path in alone] + left_out
     entries = sorted(entries.values(), key=lambda entry: entry.name)
@@ -229,12 +228,12 @@ def _is_grey(path):
     return True
 
 
-def _named(images):
+def _named(images, problems):
     """Make entries of images, by split and key; equal names in two splits get the split's name."""
     splits = {}
     for split, key in images:
         splits.setdefault(key, []).append(split)
-    entries, problems = {}, []
+    entries = {}
     for (split, key), path in images.items():
         name = _stem(path)
         if len(splits[key]) > 1:
@@ -242,7 +241,7 @@ def _named(images):
                 problems.append(f"{path} is there twice, in a split and in none: keep one.")
             name = f"{split}_{name}"
         entries[split, key] = Entry(name, path, split=split, patient=monuseg.patient_in(name))
-    return entries, problems
+    return entries
 
 
 def _annotate(entries, annotations, problems):
