@@ -82,10 +82,7 @@ def measure(root=modelzoo.MODELS, names=()):
 
 def processor():
     """Describe the processor, in words such as "2 CPU cores with AVX2"."""
-    try:
-        flags = set(devices.CPU_INFO.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:  # not Linux
-        flags = set()
+    flags = devices.cpu_flags()
     kind = next((name for flag, name in INSTRUCTIONS.items() if flag in flags), platform.machine())
     return f"{os.cpu_count()} CPU cores with {kind}"
 

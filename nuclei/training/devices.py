@@ -131,11 +131,8 @@ def _find_nvidia_card():
 
 def _advise_on_bfloat16(precision):
     """Print one sentence where, as Linux says of the CPU, another precision would be faster."""
-    try:
-        flags = set(CPU_INFO.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:  # not Linux: nothing is known
-        return
-    if "flags" not in flags:  # not an x86 CPU
+    flags = cpu_flags()
+    if "flags" not in flags:  # not Linux, or not an x86 CPU
         return
     if "bfloat16" in precision and not {"avx512_bf16", "amx_bf16"} & flags:
         print(
@@ -147,6 +144,14 @@ def _advise_on_bfloat16(precision):
             "This CPU has AMX: a UNet or a SegNet trains about twice as fast with "
             'PRECISION = "mixed_bfloat16".'
         )
+
+
+def cpu_flags():
+    """What the CPU can do, as the names that Linux has for it; nothing is known elsewhere."""
+    try:
+        return set(CPU_INFO.read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return set()
 
 
 def distribute():
