@@ -144,7 +144,7 @@ def test_every_file_is_linted():
     assert {*map(str, FILES), *map(str, (ROOT / "tests").rglob("*.py"))} <= {*shown.splitlines()}
 
 
-def test_rooms_are_walked_as_they_should_be(tmp_path, monkeypatch):
+def test_rooms_are_walked_as_they_should_be():
     """The walk itself sees imports of every form."""
     found = set(imported(PACKAGE / "slides" / "find.py"))
     assert {"atomic", "errors", "prediction.artefacts", "slides.job", "slides.rle"} <= found

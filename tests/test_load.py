@@ -323,7 +323,7 @@ def test_a_run_that_ends_early_reports_what_it_has_done(red, tmp_path, monkeypat
     assert code == 130 and states == ["refused", "done", "not reached"]
 
 
-def test_a_report_that_cannot_be_written_is_said_before_the_work(red, tmp_path, capsys):
+def test_a_report_that_cannot_be_written_is_said_before_the_work(red, capsys):
     words = ("predict", "unet", "in", "--out", "out", "--json", "in")
     assert main(words) == 1 and "in is a folder: choose a file" in capsys.readouterr().err
     assert red.calls == 0

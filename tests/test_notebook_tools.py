@@ -155,7 +155,7 @@ def test_a_parameter_of_another_kind_is_refused(value, cure):
     assert str(error.value) == cure
 
 
-def test_a_whole_number_is_a_number_and_none_may_be_anything(capfd):
+def test_a_whole_number_is_a_number_and_none_may_be_anything():
     write("notebooks/unet.ipynb", "TRAIN = False\nRATE = 2e-3\nDATA = None\nOUTPUT = '.'", "RATE")
     run_notebooks.train("unet", {"RATE": 1, "DATA": "mydata", "OUTPUT": "runs"})
 

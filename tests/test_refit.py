@@ -117,7 +117,7 @@ def test_patches_are_cut_as_those_of_the_first_training(images):
     assert batches.steps_per_epoch == len(images["train"]) * 16 // 4
 
 
-def test_a_training_that_cannot_be_repeated_is_refused(model, tmp_path):
+def test_a_training_that_cannot_be_repeated_is_refused(model):
     with pytest.raises(InputError, match="small began with random weights, not with models/unet"):
         refit.refit(model, "unet")
     metrics = modelzoo.read_metrics(model)

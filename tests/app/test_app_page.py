@@ -390,7 +390,7 @@ class TestSlides:
         assert sentence.value.startswith("<p>mine.svs is not a slide") and button.disabled
         assert str(folder.parent) not in sentence.value
 
-    def test_a_field_is_picked_on_the_overview(self, folder, page, tissue):
+    def test_a_field_is_picked_on_the_overview(self, folder, page):
         picker = page.fields
         picker.path.value = str(folder)
         picker.list.click()

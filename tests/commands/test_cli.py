@@ -106,7 +106,7 @@ def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsy
 
 
 @pytest.mark.parametrize("option", [("--mpp", "0"), ("--workers", "-1"), ("--workers", "many")])
-def test_numbers_of_slides_are_positive(here, capsys, option):
+def test_numbers_of_slides_are_positive(capsys, option):
     with pytest.raises(SystemExit) as ended:
         main(["predict", "red", "a.svs", "--out", "out", *option])
     assert ended.value.code == 2 and option[0] in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_evaluate_prints_the_table_and_writes_the_report(here, canonical, capsys
     assert names(here / "new") == ["report.json"]
 
 
-def test_evaluate_takes_the_validation_images(here, canonical, capsys, monkeypatch):
+def test_evaluate_takes_the_validation_images(canonical, capsys, monkeypatch):
     monkeypatch.setenv("MONUSEG_DIR", str(canonical))
     code, output, _ = run(capsys, "evaluate", "unet", "--split", "val")
     assert code == 0 and "on MoNuSeg, val, 1 image" in output and "kidney (1)" in output

@@ -128,7 +128,7 @@ def test_a_good_folder_passes(tmp_path, tissue, capsys):
     assert 0.02 < (overlay != tissue[1][0]).any(axis=-1).mean() < 0.5
 
 
-def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue, capsys):
+def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue):
     shifted = np.roll(tissue[1][1], (6, -4), axis=(0, 1))
     write(tmp_path, "shifted", tissue[1][0], shifted)
     write(tmp_path, "flipped", tissue[2][0], tissue[2][1][::-1])

@@ -102,7 +102,7 @@ def test_a_second_download_only_verifies(fetch, server, capsys):
     assert "4 images verified" in capsys.readouterr().out
 
 
-def test_a_folder_of_something_else_is_left_alone(fetch, server):
+def test_a_folder_of_something_else_is_left_alone(fetch):
     fetch()
     image = next(fetch.folder.glob("Test/TissueImages/*.tif"))
     image.write_bytes(b"mine")

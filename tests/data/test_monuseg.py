@@ -201,7 +201,7 @@ def test_no_data_set_is_refused(tmp_path):
     refused(tmp_path / "notes.txt", "not a complete zip archive")
 
 
-def test_a_damaged_archive_is_refused(zipped, tiny):
+def test_a_damaged_archive_is_refused(zipped):
     archive = zipped / "MoNuSegTestData.zip"
     data = bytearray(archive.read_bytes())
     data[200:220] = bytes(20)

@@ -294,7 +294,7 @@ class TestTrouble:
             predict_slide.predict("red", slide, tmp_path / "out")
 
     def test_after_results_are_removed_another_resolution_has_another_layout(
-        self, undisturbed, red, slide, tmp_path
+        self, undisturbed, slide, tmp_path
     ):
         shutil.rmtree(tmp_path / "undisturbed")
         predict_slide.predict("red", slide, tmp_path / "undisturbed", mpp=0.5)
@@ -309,6 +309,6 @@ class TestTrouble:
         with pytest.raises(InputError, match="another engine .keras, not openvino"):
             predict_slide.predict("red", slide, tmp_path / "out", engine="openvino")
 
-    def test_other_settings_are_not_mixed(self, undisturbed, red, slide, tmp_path):
+    def test_other_settings_are_not_mixed(self, undisturbed, slide, tmp_path):
         with pytest.raises(InputError, match=r"another threshold \(0.5, not 0.7\)"):
             predict_slide.predict("red", slide, tmp_path / "undisturbed", threshold=0.7)

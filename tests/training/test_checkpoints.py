@@ -288,7 +288,7 @@ def test_a_state_of_another_precision_gets_a_sentence(state):
     assert "another precision" in refusal(other, state)
 
 
-def test_a_state_of_other_settings_gets_a_sentence(model, data, tmp_path):
+def test_a_state_of_other_settings_gets_a_sentence(model, tmp_path):
     def checkpoint(**settings):
         return training.Checkpoint(tmp_path / "a", PATCHES, STEPS, settings=settings)
 
