@@ -164,23 +164,9 @@ def _predict_images(options, images, batch):
     from ..prediction.image import predict_image
 
     name = engines.choose(options.model, options.engine)
-    record = {"engine": name, "weights": engines.fingerprint(options.model, name)}
-    chosen = "mpp", "threshold", "min_score", "augment", "measures"
-    record |= {option: getattr(options, option) for option in chosen}
     kinds = {kind: getattr(options, kind) for kind in ("probability", "overlay", "instances")}
-    todo = {}
-    for path in images:
-        outputs = results.paths(options.out, name_of(path), anndata=options.anndata, **kinds)
-        made_from = {**record, "image": results.digest(path)}
-        if options.resume and results.are_written(outputs, made_from):
-            batch.outcomes[path].end(SKIPPED, outputs)
-        elif reason := results.in_the_way(path, outputs):
-            print(reason, file=sys.stderr)
-            batch.outcomes[path].end(REFUSED, reason=reason)
-        else:
-            todo[path] = outputs, made_from
+    todo = _todo(options, images, batch, name, kinds)
     engine = engines.load(options.model, name) if todo else None
-    nested = sys.stderr.isatty()  # nested bars need a terminal
     nuclei = unstated = 0
     bar = tqdm(todo.items(), desc="Predicting", unit="image", disable=not todo)
     for path, (outputs, made_from) in bar:
@@ -194,7 +180,7 @@ def _predict_images(options, images, batch):
                     threshold=options.threshold,
                     min_score=options.min_score,
                     augment=options.augment,
-                    progress=nested,
+                    progress=sys.stderr.isatty(),  # nested bars need a terminal
                 )
             except InputError as error:
                 tqdm.write(str(error), file=sys.stderr)
@@ -227,6 +213,27 @@ def _predict_images(options, images, batch):
             "(40x). If they have others, give them with --mpp.",
             file=sys.stderr,
         )
+
+
+def _todo(options, images, batch, engine, kinds):
+    """For each image that is neither done nor refused: its results, and what they are made from."""
+    from ..prediction import engines, results
+
+    record = {"engine": engine, "weights": engines.fingerprint(options.model, engine)}
+    chosen = "mpp", "threshold", "min_score", "augment", "measures"
+    record |= {option: getattr(options, option) for option in chosen}
+    todo = {}
+    for path in images:
+        outputs = results.paths(options.out, name_of(path), anndata=options.anndata, **kinds)
+        made_from = {**record, "image": results.digest(path)}
+        if options.resume and results.are_written(outputs, made_from):
+            batch.outcomes[path].end(SKIPPED, outputs)
+        elif reason := results.in_the_way(path, outputs):
+            print(reason, file=sys.stderr)
+            batch.outcomes[path].end(REFUSED, reason=reason)
+        else:
+            todo[path] = outputs, made_from
+    return todo
 
 
 def _check_outputs(images, out, report):
