@@ -24,12 +24,12 @@ SMALLEST = 1024
 
 
 def create(path, shape, channels, mpp, name, corner=(0.0, 0.0)):
-    """Create a Zarr for maps and labels, without pixels.
+    """Create a Zarr for maps and labels, without pixels, in place of what is there.
 
     Parameters
     ----------
     path : Path
-        Folder of the Zarr. Arrays that exist already are kept.
+        Folder of the Zarr.
     shape : tuple of int
         Height and width in pixels.
     channels : sequence of str
@@ -41,8 +41,8 @@ def create(path, shape, channels, mpp, name, corner=(0.0, 0.0)):
     corner : tuple of float
         The y and x of the corner of the slide in its file, in micrometres.
     """
-    image = zarr.open_group(path, mode="a", zarr_format=2)
-    labels = image.require_group("labels").require_group("nuclei")
+    image = zarr.open_group(path, mode="w", zarr_format=2)
+    labels = image.create_group("labels").create_group("nuclei")
     for level in range(levels(shape)):
         height, width = (-(-length // 2**level) for length in shape)
         side = SIDE >> level if level < OWN else SIDE
@@ -189,8 +189,6 @@ def _half(pixels, group):
 
 
 def _create_array(group, level, shape, chunks, dtype):
-    if str(level) in group:
-        return
     group.create_array(
         str(level),
         shape=shape,
