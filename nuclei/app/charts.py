@@ -6,13 +6,10 @@ import numpy as np
 
 from ..figures.style import BLUE, VERMILION
 from .controls import ROW, WIDE
+from .picture import AREA, STAIN, TITLES
 
 HEIGHT = 280
 """Of a chart, in pixels."""
-
-AREA, STAIN = "area_um2", "haematoxylin"
-TITLES = {AREA: "area (\u00b5m\u00b2)", STAIN: "haematoxylin (OD)"}
-"""The measures that are drawn, and the words at their axes."""
 
 FEWEST = 8.0
 """Nuclei that the histogram reaches up to at least: bqplot counts fewer in halves."""

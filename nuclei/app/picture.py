@@ -15,7 +15,11 @@ from ..prediction.overlay import CYAN
 ORANGE = (255, 153, 0)
 """RGB of nuclei that are selected: bright on both stains, and far from `CYAN`."""
 
-FILLS = {"no fill": None, "area": "area_um2", "haematoxylin": "haematoxylin"}
+AREA, STAIN = "area_um2", "haematoxylin"
+TITLES = {AREA: "area (\u00b5m\u00b2)", STAIN: "haematoxylin (OD)"}
+"""The measures that charts show, and the words at their axes."""
+
+FILLS = {"no fill": None, "area": AREA, "haematoxylin": STAIN}
 """What the inside of a nucleus may show, and its measure."""
 
 QUICK_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
@@ -87,11 +91,11 @@ def charts(work):
     """
     figure = Figure(figsize=(7, 2.6), dpi=110)  # not of pyplot, which keeps all figures
     left, right = figure.subplots(1, 2)
-    areas, stains = ([row[name] for row in work.rows] for name in ("area_um2", "haematoxylin"))
+    areas, stains = ([row[name] for row in work.rows] for name in TITLES)
     left.hist(areas, bins=25, color=BLUE)
-    left.set(title="Area of nuclei", xlabel="area (\u00b5m\u00b2)", ylabel="nuclei")
+    left.set(title="Area of nuclei", xlabel=TITLES[AREA], ylabel="nuclei")
     right.scatter(areas, stains, s=6, color=BLUE, alpha=0.6, linewidths=0)
-    right.set(title="Area and stain", xlabel="area (\u00b5m\u00b2)", ylabel="haematoxylin (OD)")
+    right.set(title="Area and stain", xlabel=TITLES[AREA], ylabel=TITLES[STAIN])
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
