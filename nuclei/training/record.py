@@ -35,10 +35,12 @@ def training_record(model, history, train, val, reports, device, data=None, **se
     dict
         JSON-serialisable.
     """
-    pixels = {"train_pixels": [mark for sample in train for mark in seen.marks(sample)]}
-    kept = {"train_patients": train, "val_patients": val}
-    kept = {key: [sample.patient for sample in samples] for key, samples in kept.items()}
-    if not loading.is_monuseg(data):
+    if loading.is_monuseg(data):
+        kept = {
+            "train_patients": [sample.patient for sample in train],
+            "val_patients": [sample.patient for sample in val],
+        }
+    else:
         kept = {"train_images": len(train), "val_images": len(val)}
         reports = {split: _without_names(report) for split, report in reports.items()}
     return {
@@ -49,7 +51,7 @@ def training_record(model, history, train, val, reports, device, data=None, **se
         "hardware": device,
         "minutes": round(sum(row["seconds"] for row in history) / 60, 1),
         **kept,
-        **pixels,
+        "train_pixels": [mark for sample in train for mark in seen.marks(sample)],
         **reports,
     }
 
