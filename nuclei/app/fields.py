@@ -90,6 +90,11 @@ def read_field(slide, left, top, side):
         RGB; `side` pixels high and wide, less where the slide ends.
     mpp : float
         Micrometres per pixel.
+
+    Raises
+    ------
+    SlideError
+        If a tile of the file is damaged.
     """
     height, width = slide.shape
     return slide.read(top, left, min(side, height - top), min(side, width - left)), slide.mpp

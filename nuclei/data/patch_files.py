@@ -72,6 +72,11 @@ def cut_all(samples, size=SIZE, stride=STRIDE):
     Returns
     -------
     Patches
+
+    Raises
+    ------
+    InputError
+        As in `cut`.
     """
     labelled = all(sample.labels is not None for sample in samples)
     return Patches(
@@ -104,7 +109,8 @@ def write(samples, folder, size=SIZE, stride=STRIDE, progress=True):
     Raises
     ------
     InputError
-        If the folder contains anything but patches, or cannot be written.
+        If the folder contains anything but patches or cannot be written, or an image has more than
+        `MOST_LABELS` nuclei; as in `cut`.
     """
     _refuse_other_files(Path(folder))
     labelled = all(sample.labels is not None for sample in samples)
@@ -185,7 +191,7 @@ def read_or_cut(folder, samples, size=SIZE, stride=STRIDE):
     Raises
     ------
     InputError
-        As in `read`, if a file is damaged or its mask is missing.
+        As in `read`, if a file is damaged or its mask is missing; as in `cut`.
     """
     folder = Path(folder)
     expected = [name for sample in samples for name in _names(sample, size, stride)]

@@ -77,6 +77,11 @@ def corners(shape, size=SIZE, stride=STRIDE):
     Returns
     -------
     list of tuple of int
+
+    Raises
+    ------
+    InputError
+        As in `cut`.
     """
     return [
         (row * stride, column * stride)
@@ -107,6 +112,8 @@ def stitch(patches, shape, stride=STRIDE):
 
     Raises
     ------
+    InputError
+        As in `cut`.
     ValueError
         If the number of patches does not fit an image of this shape.
     """

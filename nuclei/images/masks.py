@@ -20,7 +20,7 @@ def read_grey(path):
 
     Returns
     -------
-    ndarray of uint8, uint16, int32, float32 or bool, shape (H, W)
+    ndarray of int, float or bool, shape (H, W)
 
     Raises
     ------

@@ -213,7 +213,7 @@ def write(
     Raises
     ------
     InputError
-        If a file cannot be written.
+        If a file cannot be written, or anndata is asked for and not installed.
     """
     *every, mask = paths(out, stem, probability=True, overlay=True, instances=True, anndata=True)
     stem, drafts = expand(out) / stem, {}

@@ -26,7 +26,7 @@ class TileNuclei:
         Number of points of each outline.
     rings : ndarray of float64, shape (sum of points, 2)
         Outlines, one after the other, as from `outlines.trace`.
-    rows : ndarray of float64, shape (N, columns)
+    rows : ndarray of float64, shape (N, columns), or (0,) without nuclei
         Measures of each nucleus: `measures.OWN` of the choice, without the label.
     """
 
