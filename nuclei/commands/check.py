@@ -4,7 +4,7 @@ import textwrap
 import unicodedata
 
 from ..atomic import expand
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import write_png
 from ..images.scaling import middle_of
 
@@ -64,7 +64,8 @@ def run(options):
         print("\nNothing looks wrong.")
     if panels:
         _write_contact_sheet(options.overlay / "contact_sheet.png", report.rows, panels)
-        print(f"\n{len(panels)} overlays and contact_sheet.png written to {options.overlay}.")
+        number = counted(len(panels), "overlay")
+        print(f"\n{number} and contact_sheet.png written to {options.overlay}.")
     return 1 if report.problems else 0
 
 

@@ -147,7 +147,7 @@ def _predict_slide(options, path, outcome):
     if options.anndata and not (there and outputs[-1].exists()):
         h5ad.write(results)
     if report.problems:
-        reason = f"{path} has {len(report.problems):,} parts that could not be read."
+        reason = f"{path} has {counted(len(report.problems), 'part')} that could not be read."
         outcome.end(INCOMPLETE, outputs, reason)
     else:
         outcome.end(SKIPPED if there else DONE, outputs)

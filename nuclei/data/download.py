@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..atomic import atomic_write, explain_write_errors, locked
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import read_rgb, write_png
 from . import monuseg, monuseg_files
 from .annotations import aperio
@@ -91,7 +91,7 @@ def _download(folder, partial, archives, expected):
     if missing:
         shutil.rmtree(partial, ignore_errors=True)
         raise InputError(
-            f"The archives lack {len(missing)} images, {next(iter(missing))} for example: "
+            f"The archives lack {counted(len(missing), 'image')}, such as {next(iter(missing))}: "
             "run the download again."
         )
     with explain_write_errors(folder):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from . import monuseg, signatures
 
 NAMES = ("train", "val", "test")
@@ -111,8 +111,8 @@ def _draw(entries, names, seed):
         )
     if len(entries) >= len(names):
         raise InputError(
-            f"There are {len(units)} patients, too few to draw {missing} images from: add images "
-            "of other patients, or name no patients to draw by image."
+            f"The images are of {counted(len(units), 'patient')}, too few to draw {missing} images "
+            "from: add images of other patients, or name no patients to draw by image."
         )
     return [part for entry in entries for part in _parts(entry, names)], (
         f"There are too few images to draw {missing} from, so the longer side of each is divided "

@@ -93,8 +93,9 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     assert asked["path"].name == "b.tif" and asked["mpp"] == 0.5
     assert asked["workers"] == 2 and asked["threshold"] == 0.4 and asked["scheduler"] is None
     (here / "a.svs").touch()
-    code, output, errors = predict(capsys, "a.svs")
+    code, output, errors = predict(capsys, "a.svs", "in")
     assert code == 1 and "Left out: x 0 to 9, y 0 to 9: a.svs is damaged" in errors
+    assert output.endswith("Incomplete: a.svs has 1 part that could not be read.\n")
 
 
 def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsys):

@@ -194,7 +194,7 @@ def test_an_archive_that_lacks_an_image_is_refused(fetch, server, zipped):
     with zipfile.ZipFile(zipped / TEST, "w"):
         pass
     server.files["test"] = (zipped / TEST).read_bytes()
-    with pytest.raises(InputError, match="lack 1 images, Test/TissueImages/TCGA-HT-8564"):
+    with pytest.raises(InputError, match="lack 1 image, such as Test/TissueImages/TCGA-HT-8564"):
         fetch()
     assert not fetch.folder.exists() and not fetch.partial.exists()
 

@@ -334,9 +334,10 @@ class TestSplitsThatAreDrawn:
         assert "drawn by image" in sentences[0]
         assert len({one.split for one in drawn if one.patient == "a"}) == 1
 
-    def test_too_few_patients_are_refused(self):
-        with pytest.raises(InputError, match="There are 2 patients, too few to draw val and test"):
-            splits.complete(entries(*"ababab"))
+    @pytest.mark.parametrize("patients, number", [("ababab", "2 patients"), ("aaa", "1 patient")])
+    def test_too_few_patients_are_refused(self, patients, number):
+        with pytest.raises(InputError, match=f"of {number}, too few to draw val and test images"):
+            splits.complete(entries(*patients))
 
     @pytest.mark.parametrize("count", [1, 2])
     def test_parts_of_too_few_images(self, count):
