@@ -5,7 +5,7 @@ import numpy as np
 
 from . import patches
 from .alterations import compressed
-from .stains import STAINS, optical_density, restain, transmitted
+from .stains import STAINS, restain, scale_stains
 
 STRONGER = {
     "scale": 0.35,
@@ -155,7 +155,4 @@ def perturb_stain(image, rng, stain=0.25, tint=0.1, brightness=0.1):
     """
     strength = rng.uniform(1 - stain, 1 + stain, 3)
     offset = rng.uniform(-tint, tint, 3) @ STAINS + rng.uniform(-brightness, brightness)
-    # One 3 x 3 matrix splits, scales and mixes the stains: new density = density @ change.
-    change = np.linalg.inv(STAINS) @ np.diag(strength) @ STAINS
-    affine = np.column_stack([change.T, offset]).astype(np.float32)
-    return transmitted(cv2.transform(optical_density(image), affine))
+    return scale_stains(image, strength, offset)

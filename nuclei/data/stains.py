@@ -108,9 +108,15 @@ def restain(image, own, other):
     ndarray of uint8, shape (H, W, 3)
     """
     factor = other.deviation / own.deviation
+    return scale_stains(image, factor, (other.mean - factor * own.mean) @ STAINS)
+
+
+def scale_stains(image, factor, offset):
+    """Multiply each stain of RGB by its factor, and add an optical density to R, G and B."""
+    # One 3 x 3 matrix splits, scales and mixes the stains: new density = density @ change.
     change = np.linalg.inv(STAINS) @ np.diag(factor) @ STAINS
-    offset = (other.mean - factor * own.mean) @ STAINS
-    return transmitted(cv2.transform(optical_density(image), np.column_stack([change.T, offset])))
+    affine = np.column_stack([change.T, offset]).astype(np.float32)
+    return transmitted(cv2.transform(optical_density(image), affine))
 
 
 def transmitted(density):
