@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
-from ..prediction import artefacts, engines
+from ..prediction import engines
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.image import predict_maps
 from . import picture, report
@@ -224,8 +224,8 @@ class Page:
 
     def _changed(self, more=""):
         """Show other nuclei of the same image."""
-        notice = artefacts.notice(self.work.name, self.work.found.excluded.mean())
-        self.controls.say(self.work.sentence() + more + (f" {notice}" if notice else ""))
+        notices = self.work.found.notices(self.work.name)
+        self.controls.say(" ".join([self.work.sentence() + more, *notices]))
         self.controls.links.value = ""
         self.charts.clear()
         self._draw()

@@ -160,7 +160,7 @@ def _modified(path):
 
 def _predict_images(options, images, batch):
     """Find the nuclei of images that fit into memory."""
-    from ..prediction import artefacts, engines, h5ad, results
+    from ..prediction import engines, h5ad, results
     from ..prediction.image import predict_image
 
     name = engines.choose(options.model, options.engine)
@@ -188,7 +188,7 @@ def _predict_images(options, images, batch):
                 continue
             if mpp and not options.mpp:
                 tqdm.write(f"{path} has {mpp:.4g} um per pixel, as its file says.")
-            if notice := artefacts.notice(path, found.excluded.mean()):
+            for notice in found.notices(path):
                 tqdm.write(notice, file=sys.stderr)
             # A file that cannot be written ends the run, because the next file would fail too.
             results.write(

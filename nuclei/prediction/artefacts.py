@@ -146,7 +146,7 @@ def find_ink(image, mpp):
         True in ink and 4 um around it. Spots that are no larger than a nucleus can be, `LARGEST`,
         are left out, unless they fill a quarter of the image.
     """
-    strength = ink(smooth_density(_shrunk(image, mpp, INK_MPP)))
+    strength = ink(smooth_density(shrunk(image, mpp, INK_MPP)))
     certain = strength >= 1
     if not certain.any():
         return np.zeros(image.shape[:2], bool)
@@ -189,7 +189,7 @@ def find_glass(image, mpp):
         True where nothing within about 16 um is stained; False everywhere if the image says nothing
         about stain.
     """
-    small = _shrunk(image, mpp, GLASS_MPP)
+    small = shrunk(image, mpp, GLASS_MPP)
     stained = find_stain(small, smooth_density(small))
     if stained is None:
         return np.zeros(image.shape[:2], bool)
@@ -265,7 +265,7 @@ def _extremes(density):
     return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
 
 
-def _shrunk(image, mpp, wanted):
+def shrunk(image, mpp, wanted):
     """Reduce an image to a resolution; finer than its own it is left as it is."""
     factor = min(1, mpp / wanted)
     size = [max(1, round(length * factor)) for length in image.shape[1::-1]]

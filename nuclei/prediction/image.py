@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import InputError
 from ..images import read_mpp, read_rgb, resolution
 from ..images.scaling import nearest, resize
-from . import artefacts, confidence, instances, windows
+from . import artefacts, confidence, instances, stain_strength, windows
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Prediction:
         How likely each of them is a nucleus, 0 to 1; see `confidence`.
     excluded : ndarray of bool, shape (H, W)
         True in ink, black areas and objects that are too large, where there can be no nuclei.
+    stain : float
+        By how much the optical densities were multiplied for the network, see `stain_strength`.
     """
 
     image: np.ndarray
@@ -40,6 +42,18 @@ class Prediction:
     labels: np.ndarray
     scores: np.ndarray
     excluded: np.ndarray
+    stain: float
+
+    def notices(self, name):
+        """Say what of the image `name` was left out, and whether it was predicted in another stain.
+
+        Returns
+        -------
+        list of str
+            Sentences.
+        """
+        left_out = artefacts.notice(name, self.excluded.mean())
+        return [said for said in (left_out, stain_strength.notice(name, self.stain)) if said]
 
 
 @dataclass(frozen=True)
@@ -53,11 +67,13 @@ class Maps:
     mpp : float
         Micrometres per pixel of the image.
     covered : ndarray of uint8, shape (h, w, 3)
-        The image as it was predicted: scaled to `mpp_used`, ink covered.
+        The image, scaled to `mpp_used`, with ink covered.
     ink : ndarray of bool, shape (h, w)
         True in ink.
     mpp_used : float
         Micrometres per pixel at which it was predicted.
+    stain : float
+        By how much its optical densities were multiplied for the network.
     values : ndarray of float32, shape (h, w, C)
         From `windows.predict_maps`.
     """
@@ -67,6 +83,7 @@ class Maps:
     covered: np.ndarray
     ink: np.ndarray
     mpp_used: float
+    stain: float
     values: np.ndarray
 
 
@@ -145,8 +162,10 @@ def predict_maps(model, image, mpp=None, augment=False, progress=False):
     image = windows.checked(image)
     scaled, used = _scaled(image, mpp, name)
     covered, ink = artefacts.cover_ink(scaled, used)
-    values = windows.predict_maps(model, covered, augment=augment, progress=progress)
-    return Maps(image, mpp, covered, ink, used, values)
+    stain = stain_strength.factor(artefacts.shrunk(covered, used, artefacts.GLASS_MPP))
+    seen = stain_strength.multiplied(covered, stain)
+    values = windows.predict_maps(model, seen, augment=augment, progress=progress, as_it_is=True)
+    return Maps(image, mpp, covered, ink, used, stain, values)
 
 
 def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
@@ -175,7 +194,7 @@ def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
         labels, kept = _connected(labels)
         scores = scores[kept - 1]
     mask = probability >= threshold
-    return Prediction(image, maps.mpp, probability, mask, labels, scores, excluded)
+    return Prediction(image, maps.mpp, probability, mask, labels, scores, excluded, maps.stain)
 
 
 def _scaled(image, mpp, name):

@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
+from . import stain_strength
 from .engines import as_engine
 from .test_time_augmentation import test_time_augmentation
 
@@ -50,7 +51,14 @@ def predict(model, image, **options):
 
 
 def predict_maps(
-    model, image, window=1056, overlap=128, batch_size=1, augment=False, progress=False
+    model,
+    image,
+    window=1056,
+    overlap=128,
+    batch_size=1,
+    augment=False,
+    progress=False,
+    as_it_is=False,
 ):
     """Predict all output channels of a model for every pixel of an image.
 
@@ -79,6 +87,8 @@ def predict_maps(
     progress : bool or callable
         Show a progress bar over the windows. A callable is given the list of batches and iterates
         over it, as `tqdm.tqdm` does.
+    as_it_is : bool
+        Predict also very pale and very dark images as they are, see `stain_strength`.
 
     Returns
     -------
@@ -100,6 +110,8 @@ def predict_maps(
         )
 
     engine = as_engine(model)
+    if not as_it_is:
+        image = stain_strength.within_range(image)
 
     def predicted(view, title):
         bar = partial(tqdm, desc=title, unit="batch", leave=False, disable=not progress)

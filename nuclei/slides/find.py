@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic import explain_write_errors
 from ..errors import SlideError
-from ..prediction import artefacts
+from ..prediction import artefacts, stain_strength
 from ..prediction.test_time_augmentation import test_time_augmentation
 from . import ome_zarr, rle, tile_nuclei
 from .job import load_engine, open_slide
@@ -48,7 +48,7 @@ def find(job, tile):
     except SlideError as error:
         return 0, str(error)
     image, ink = artefacts.cover_ink(image, slide.mpp)
-    maps = _predict(job, image)
+    maps = _predict(job, stain_strength.multiplied(image, job.stain))
     core, window = job.grid.core(tile), job.grid.window(tile)
     # Remove the mirrored pixels beyond the border of the slide.
     view = job.grid.view(tile)

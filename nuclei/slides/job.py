@@ -45,6 +45,8 @@ class Job:
         Folder of the maps and labels.
     work : str
         Folder of the intermediate files of each tile, which is removed at the end.
+    stain : float
+        From `stain_strength.factor`, the same for all tiles.
     """
 
     slide: str
@@ -60,6 +62,7 @@ class Job:
     measures: str
     zarr: str
     work: str
+    stain: float = 1.0
 
     def nuclei_file(self, tile):
         """Path of the file with the nuclei of a tile (row and column)."""

@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from .. import modelfiles
 from ..atomic import expand, explain_write_errors, locked, write_json
 from ..errors import SlideError
 from ..images import name_of
-from ..prediction import engines
+from ..prediction import engines, stain_strength
 from ..prediction.confidence import MIN_SCORE
 from . import dask_cluster, export, ome_zarr
 from .find import find, paint
@@ -134,7 +135,11 @@ def predict(
 def _run(job, slide, settings, stem, workers, scheduler):
     started = time.perf_counter()
     _begin(job, slide, settings)
-    todo = tissue_tiles(slide)
+    overview = slide.overview()
+    job = replace(job, stain=stain_strength.factor(overview[0]))
+    if notice := stain_strength.notice(job.slide, job.stain):
+        print(notice, file=sys.stderr)
+    todo = tissue_tiles(slide, overview)
     # Drafts lie in the work folder, so that a killed run leaves no incomplete results.
     kinds = ".geojson", ".parquet", ".json"
     drafts = {suffix: Path(job.work) / f"draft{suffix}" for suffix in kinds}

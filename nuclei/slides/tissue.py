@@ -43,12 +43,14 @@ def _ink(density):
     return cv2.dilate(ink, np.ones((5, 5), np.uint8)) > 0
 
 
-def tissue_tiles(slide):
+def tissue_tiles(slide, overview=None):
     """List the tiles with tissue; say so if there are none, or if much of it is ink or black.
 
     Parameters
     ----------
     slide : Slide
+    overview : tuple of ndarray, optional
+        From `slide.overview`, if it was read before.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def tissue_tiles(slide):
         Row and column of each tile, row by row. Unreadable parts count as tissue, so that they are
         reported and not silently skipped.
     """
-    image, readable = slide.overview()
+    image, readable = overview or slide.overview()
     ink = artefacts.ink(artefacts.smooth_density(image)) >= 1
     if notice := artefacts.notice(slide.path, ink.mean()):
         print(notice, file=sys.stderr)
