@@ -4,6 +4,7 @@ import os
 
 from ..errors import InputError
 from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images
+from ..prediction import results
 from .dicom import one_per_slide
 from .readers import is_slide
 
@@ -15,7 +16,7 @@ def find(paths):
     ----------
     paths : iterable of Path
         Files and folders, as for `find_images`. Of a folder, slides without a known suffix are
-        taken too.
+        taken too, and what `predict` wrote into it is not.
 
     Returns
     -------
@@ -25,7 +26,7 @@ def find(paths):
     Raises
     ------
     InputError
-        If a folder contains no image and no slide.
+        If a folder contains no image and no slide, or results only.
     """
     found = {}
     for path in paths:
@@ -41,7 +42,11 @@ def _inside(folder):
         if not (slides := _without_suffix(folder)):
             raise
         return slides
-    return sorted([*found, *_without_suffix(folder)])
+    ours = results.written_to(folder)
+    found = sorted(path for path in [*found, *_without_suffix(folder)] if path.name not in ours)
+    if not found:
+        raise InputError(f"{folder} contains only results of predict: name that of the images.")
+    return found
 
 
 def _without_suffix(folder):

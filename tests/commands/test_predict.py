@@ -259,3 +259,15 @@ def test_an_interruption_leaves_whole_files_and_one_line(here, pixels, capsys, m
     assert not log.isEnabledFor(logging.ERROR)
     log.setLevel(logging.NOTSET)
     assert read(here / "out" / "a_mask.png").shape == (30, 41)
+
+
+def test_results_beside_the_images_are_not_taken_for_images(here, pixels, capsys):
+    save(here / "a/x.png", pixels)
+    save(here / "a/drawn_mask.png", pixels)
+    everything = ("--instances", "--overlay")
+    for _ in range(2):
+        assert predict(capsys, "a", *everything, out="a")[:1] == (0,)
+    assert predict(capsys, "a")[0] == 0
+    assert names(here / "out") == ["drawn_mask_mask.png", "x_mask.png"]
+    code, output, errors = predict(capsys, "out")
+    assert (code, output) == (1, "") and errors.startswith("out contains only results of predict: ")
