@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """Suffixes that only whole slides have; a TIFF can be an image or a slide."""
 
+OTHER_SUFFIXES = (".gif", ".webp", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".czi", ".vsi")
+"""Suffixes of images and slides that are left out of folders, which is said."""
+
 
 def name_of(path):
     """How the names of the results of an image or slide begin.
