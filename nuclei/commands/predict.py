@@ -70,10 +70,10 @@ def add(commands, model):
 def run(options):
     """Predict images and slides; return the exit code."""
     from ..prediction.h5ad import check_installed
-    from ..slides.files import find
+    from ..slides.files import find, left_out
     from ..slides.readers import is_slide
 
-    paths = find(options.image)
+    paths, unseen = find(options.image), left_out(options.image, options.out)
     _check_outputs(paths, options.out, options.json)
     slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
@@ -101,6 +101,8 @@ def run(options):
     _report(options, batch)
     if len(paths) > 1:
         print(batch.summary())
+    for sentence in unseen:
+        print(sentence, file=sys.stderr)
     return 1 if batch.count(REFUSED) or batch.count(INCOMPLETE) else 0
 
 

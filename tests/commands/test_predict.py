@@ -113,8 +113,21 @@ def test_a_folder_stands_for_the_images_in_it(here, pixels, capsys):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         save(here / name, pixels)
     (here / "slide" / "notes.txt").write_text("not an image")
-    assert predict(capsys, "slide", "d.tif")[0] == 0
+    code, _, errors = predict(capsys, "slide", "d.tif")
+    assert code == 0 and "Left out: the images in 1 subfolder, such as slide/deeper. " in errors
     assert names(here / "out") == ["a_mask.png", "b_mask.png", "d_mask.png"]
+
+
+def test_images_of_a_folder_in_other_formats_are_counted(here, pixels, capsys):
+    for name in ("a/x.png", "a/y.gif", "a/z.webp", "a/._z.webp"):
+        save(here / name, pixels, format="PNG")
+    for _ in range(2):  # the results of the first run are no images of a subfolder
+        code, _, errors = predict(capsys, "a", out="a/out")
+        said = [line for line in errors.splitlines() if line.startswith("Left out")]
+        assert code == 0 and said == [
+            "Left out: 2 files in other formats, such as a/y.gif. Save them as PNG, TIFF or JPEG."
+        ]
+    assert "Left out: the images" not in predict(capsys, "a")[2]
 
 
 def test_transparent_pixels_lie_over_white(here, pixels, capsys):
