@@ -74,7 +74,7 @@ def run(options):
     from ..slides.readers import is_slide
 
     paths, unseen = find(options.image), left_out(options.image, options.out)
-    _check_outputs(paths, options.out, options.json)
+    _check_outputs(paths, options)
     slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
         check_installed()
@@ -231,10 +231,12 @@ def _predict_images(options, images, batch):
         )
 
 
-def _check_outputs(images, out, report):
-    """Raise an InputError if a result would overwrite a file, or `out` cannot be written to."""
+def _check_outputs(images, options):
+    """Raise an InputError if a result would overwrite a file, or cannot be written."""
+    from ..data.samples_csv import key
     from ..prediction import results
 
+    out, report = options.out, options.json
     stems, inputs = {}, {path.resolve() for path in images}
     every = dict.fromkeys(("probability", "overlay", "instances"), True)
     if report:
@@ -247,7 +249,7 @@ def _check_outputs(images, out, report):
                 f"{report} is an image or the report of a slide: choose another name for --json."
             )
     for path in images:
-        other = stems.setdefault(name_of(path).lower(), path)  # some file systems ignore case
+        other = stems.setdefault(key(name_of(path)), path)
         if other is not path:
             raise InputError(
                 f"{other} and {path} would both be written to {out / name_of(path)}_mask.png: "
@@ -263,6 +265,11 @@ def _check_outputs(images, out, report):
         nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise InputError(f"{nearest} is a file or cannot be written to: choose another --out.")
+    asked = {kind: getattr(options, kind) for kind in every}
+    for path in images:
+        for result in results.paths(out, name_of(path), **asked):
+            with explain_write_errors(result), suppress(FileNotFoundError):
+                (nearest / result.name).lstat()  # fails if the name is too long
 
 
 def probability(text):

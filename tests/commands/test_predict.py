@@ -189,6 +189,8 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
     "images, out, sentence",
     [
         ("a b", "out", r"a.x\.png and b.X\.jpg would both be written to out.X_mask\.png: "),
+        ("nfc nfd", "out", "\u00e4.png and nfd.a\u0308.png would both be written to out"),
+        ("a long", "out", r"x{248}_mask\.png could not be written .File name too long.: choose a"),
         ("a/x.png x_mask.png", ".", r"x_mask\.png is one of the images and would be overwritten"),
         ("a x_overlay.png", ".", r"x_overlay\.png is one of the images"),
         ("a x_probability.tif", "a/..", r"x_probability\.tif is one of the images"),
@@ -203,6 +205,8 @@ def test_what_cannot_end_well_is_refused_before_it_begins(
 ):
     for name in ("a/x.png", "b/X.jpg", "x_mask.png", "x_overlay.png", "x_probability.tif", "file"):
         save(here / name, pixels, format="PNG")
+    for name in ("nfc/\u00e4.png", "nfd/a\u0308.png", f"long/{248 * 'x'}.png"):
+        save(here / name, pixels)
     (here / "empty").mkdir()
     before = {path: path.is_file() and path.read_bytes() for path in here.rglob("*")}
     code, output, errors = predict(capsys, *images.split(), out=out)
