@@ -198,6 +198,8 @@ def _predict_images(options, images, batch):
                     augment=options.augment,
                     progress=nested,
                 )
+                if reason := results.in_the_way(path, outputs):  # since the run began
+                    raise InputError(reason)
             except InputError as error:
                 tqdm.write(str(error), file=sys.stderr)
                 outcome.end(REFUSED, reason=str(error))
