@@ -93,8 +93,8 @@ class Index:
     problems : list of str
         A sentence for each thing that stops a training.
     left_out : list of str
-        A sentence for each file in a format that is not read, each annotation that belongs to no
-        image, and each file in a folder of another name.
+        A sentence for each folder that cannot be read, each file in a format that is not read, each
+        annotation that belongs to no image, and each file in a folder of another name.
     """
 
     entries: list
@@ -144,6 +144,8 @@ def index(folder):
             )
         elif kind == "unread":
             unread.append(f"{path} is in a format that is not read")
+        elif kind == "closed":
+            unread.append(f"{path} cannot be read")
         else:
             (images if kind == "image" else annotations).append((path, split, kind))
     if not (images or problems):
@@ -168,7 +170,8 @@ _ELSEWHERE = object()
 
 def _files(folder):
     """Yield the path, split and kind of every file that may belong to a data set."""
-    for place, folders, names in walk(folder):
+    closed = []
+    for place, folders, names in walk(folder, closed.append):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
         split = kind = None
         for part in Path(place).relative_to(folder).parts:
@@ -179,11 +182,9 @@ def _files(folder):
                 kind = KINDS[plain]
             else:
                 split = _ELSEWHERE
-        for name in sorted(names):
+        for name in sorted(one for one in names if not one.startswith(".")):
             path = Path(place, name)
             suffix = path.suffix.lower()
-            if name.startswith("."):
-                continue
             if samples_csv.MEANT.fullmatch(name.lower()) and path.parent != folder:
                 yield path, split, "table"
             elif suffix in OTHER_SUFFIXES:
@@ -198,6 +199,7 @@ def _files(folder):
                 ending = _ending(path)
                 if ending is None or ENDINGS[ending[1]]:
                     yield path, split, ENDINGS[ending[1]] if ending else "image"
+    yield from ((Path(error.filename), None, "closed") for error in closed)
 
 
 def _ending(path):

@@ -66,19 +66,21 @@ def find_images(paths):
     return images
 
 
-def walk(folder):
+def walk(folder, refused=None):
     """Go through a folder and all in it, as `os.walk`, also into folders that are links.
 
     Parameters
     ----------
     folder : str or Path
+    refused : callable, optional
+        Called with the OSError of each folder that cannot be read; by default it is passed over.
 
     Yields
     ------
     tuple
         As of `os.walk`. A link to a folder that it lies in is passed over, or there were no end.
     """
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
         if any(map(Path(place).samefile, Path(os.path.abspath(place)).parents)):
             folders.clear()
         else:

@@ -1,6 +1,8 @@
 """A folder of annotated images: which files belong together, what the table says, the splits."""
 
+import errno
 import json
+import os
 import re
 import zipfile
 
@@ -257,6 +259,21 @@ def test_what_is_left_out_is_said_with_the_reason(tmp_path):
     assert unread.endswith("y.gif is in a format that is not read, so it is left out.")
     assert alone.endswith("y.png belongs to no image, so it is left out.")
     assert elsewhere.endswith("x.png is in a folder of another name, so it is left out.")
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    make(tmp_path, GOOD | {f"test/{name}": kind for name, kind in GOOD.items()})
+    scandir = os.scandir
+
+    def closed(place):
+        if os.path.basename(place) == "test":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = folder.index(tmp_path)
+    assert [entry.split for entry in found.entries] == [None]
+    assert found.left_out == [f"{tmp_path / 'test'} cannot be read, so it is left out."]
 
 
 def test_what_is_left_out_is_said_where_the_data_are_used(tmp_path, capsys):
