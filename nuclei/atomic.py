@@ -146,7 +146,7 @@ def _remove_drafts(folder):
     import psutil
 
     with _SWEEPING:  # a thread may write only when no other one sweeps
-        here = os.path.abspath(folder)
+        here = os.path.realpath(folder)  # the same by any name, or this process swept its own
         if here in _SWEPT:
             return
         _SWEPT.add(here)

@@ -37,6 +37,15 @@ class TestAtomicWrite:
         assert path.read_text() == "all of it"
         assert list(path.parent.iterdir()) == [path]
 
+    def test_a_link_to_the_folder_does_not_sweep_what_is_being_written(self, tmp_path):
+        (folder := tmp_path / "folder").mkdir()
+        (link := tmp_path / "link").symlink_to(folder)
+        with atomic_write(folder / "a") as one:
+            one.write_text("a")
+            with atomic_write(link / "b") as two:
+                two.write_text("b")
+        assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
     def test_an_interruption_leaves_the_old_file_and_nothing_else(self, tmp_path, error):
         path = tmp_path / "a.txt"

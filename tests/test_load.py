@@ -235,6 +235,20 @@ def test_what_was_corrected_by_hand_is_kept(red, tmp_path, correct, options):
     assert run(*options)[1]["a1.png"]["state"] == ("refused" if "mask" in path.name else "done")
 
 
+def test_what_is_corrected_by_hand_during_a_run_is_kept(red, tmp_path, monkeypatch):
+    run()
+    forward = red.forward
+
+    def corrected(batch):
+        correct_outlines(Path("out"))
+        return forward(batch)
+
+    monkeypatch.setattr(red, "forward", corrected, raising=False)
+    code, found = run()
+    assert code == 1 and found["a1.png"]["state"] == "refused"
+    assert isinstance(json.loads(Path("out/a1.geojson").read_text()), list)
+
+
 def test_outlines_drawn_beside_a_mask_of_a_run_are_kept(red, tmp_path):
     assert main(("predict", "unet", "in", "--out", "out")) == 1
     (drawn := tmp_path / "out" / "a1.geojson").write_text("{}")

@@ -37,7 +37,14 @@ def run(options):
             "another folder for --overlay."
         )
     from ..data import check
+    from ..prediction import results
 
+    written = results.written_to(options.overlay) if options.overlay else ()
+    if any(name.endswith("_overlay.png") for name in written):
+        raise InputError(
+            f"{options.overlay} has overlays of predict, which would be replaced: choose another "
+            "folder for --overlay."
+        )
     panels = {}
 
     def draw(sample):

@@ -1,19 +1,19 @@
 """The command `predict`: the nuclei of images and slides."""
 
 import argparse
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ..atomic import expand, explain_write_errors
+from ..atomic import expand
 from ..errors import InputError, SlideError, counted
 from ..images import name_of, read_mpp
 from ..images.resolution import MPP, PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.engines import AUTO, ENGINES
+from . import destination
 from .batch import DONE, INCOMPLETE, REFUSED, SKIPPED, Batch
 
 
@@ -70,11 +70,11 @@ def add(commands, model):
 def run(options):
     """Predict images and slides; return the exit code."""
     from ..prediction.h5ad import check_installed
-    from ..slides.files import find
+    from ..slides.files import find, left_out
     from ..slides.readers import is_slide
 
-    paths = find(options.image)
-    _check_outputs(paths, options.out, options.json)
+    paths, unseen = find(options.image), left_out(options.image, options.out)
+    destination.check(paths, options)
     slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
         check_installed()
@@ -101,6 +101,8 @@ def run(options):
     _report(options, batch)
     if len(paths) > 1:
         print(batch.summary())
+    for sentence in unseen:
+        print(sentence, file=sys.stderr)
     return 1 if batch.count(REFUSED) or batch.count(INCOMPLETE) else 0
 
 
@@ -182,6 +184,8 @@ def _predict_images(options, images, batch):
                     augment=options.augment,
                     progress=sys.stderr.isatty(),  # nested bars need a terminal
                 )
+                if reason := results.in_the_way(path, outputs):  # since the run began
+                    raise InputError(reason)
             except InputError as error:
                 tqdm.write(str(error), file=sys.stderr)
                 outcome.end(REFUSED, reason=str(error))
@@ -234,40 +238,6 @@ def _todo(options, images, batch, engine, kinds):
         else:
             todo[path] = outputs, made_from
     return todo
-
-
-def _check_outputs(images, out, report):
-    """Raise an InputError if a result would overwrite a file, or `out` cannot be written to."""
-    from ..prediction import results
-
-    stems, inputs = {}, {path.resolve() for path in images}
-    every = dict.fromkeys(("probability", "overlay", "instances"), True)
-    if report:
-        if report.is_dir():
-            raise InputError(f"{report} is a folder: choose a file in it for the report.")
-        if report.resolve() in inputs | {
-            (out / f"{name_of(path)}.json").resolve() for path in images
-        }:
-            raise InputError(
-                f"{report} is an image or the report of a slide: choose another name for --json."
-            )
-    for path in images:
-        other = stems.setdefault(name_of(path).lower(), path)  # some file systems ignore case
-        if other is not path:
-            raise InputError(
-                f"{other} and {path} would both be written to {out / name_of(path)}_mask.png: "
-                "rename one, or predict them into two folders."
-            )
-        for result in results.paths(out, name_of(path), **every):
-            if result.resolve() in inputs:
-                raise InputError(
-                    f"{result} is one of the images and would be overwritten by a result of "
-                    f"{path}: choose another folder for --out."
-                )
-    with explain_write_errors(out):
-        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise InputError(f"{nearest} is a file or cannot be written to: choose another --out.")
 
 
 def probability(text):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, read_grey, walk
+from ..images import IMAGE_SUFFIXES, OTHER_SUFFIXES, SLIDE_SUFFIXES, read_grey, walk
 from . import monuseg, samples_csv
 
 SPLITS = {
@@ -93,8 +93,8 @@ class Index:
     problems : list of str
         A sentence for each thing that stops a training.
     left_out : list of str
-        A sentence for each annotation that belongs to no image, and for each file in a folder of
-        another name.
+        A sentence for each folder that cannot be read, each file in a format that is not read, each
+        annotation that belongs to no image, and each file in a folder of another name.
     """
 
     entries: list
@@ -129,7 +129,7 @@ def index(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give the folder of your annotated images.")
-    images, annotations, problems, left_out = [], [], [], []
+    images, annotations, problems, unread, left_out = [], [], [], [], []
     for path, split, kind in _files(folder):
         if path.suffix.lower() in SLIDE_SUFFIXES:
             problems.append(
@@ -137,17 +137,26 @@ def index(folder):
             )
         elif split is _ELSEWHERE:
             left_out.append(f"{path} is in a folder of another name")
+        elif kind == "table":
+            problems.append(
+                f"{path} is not read: move its lines to {folder / samples_csv.NAME}, or rename it "
+                "if it is something else."
+            )
+        elif kind == "unread":
+            unread.append(f"{path} is in a format that is not read")
+        elif kind == "closed":
+            unread.append(f"{path} cannot be read")
         else:
             (images if kind == "image" else annotations).append((path, split, kind))
     if not (images or problems):
-        hidden = f" (but {left_out[0]})" if left_out else ""
+        hidden = "".join(f" (but {words})" for words in (unread + left_out)[:1])
         raise InputError(
             f"{folder} contains no images{hidden}: put PNG, TIFF or JPEG files in it or in its "
             f"folder images/."
         )
     entries = _named(_without_twins(images, annotations, problems), problems)
     alone = _annotate(entries, annotations, problems)
-    left_out = [f"{path} belongs to no image" for path in alone] + left_out
+    left_out = unread + [f"{path} belongs to no image" for path in alone] + left_out
     entries = sorted(entries.values(), key=lambda entry: entry.name)
     if table := samples_csv.find(folder):
         entries, told = samples_csv.apply(table, entries, SPLITS)
@@ -160,7 +169,8 @@ _ELSEWHERE = object()
 
 def _files(folder):
     """Yield the path, split and kind of every file that may belong to a data set."""
-    for place, folders, names in walk(folder):
+    closed = []
+    for place, folders, names in walk(folder, closed.append):
         folders[:] = sorted(one for one in folders if not one.startswith((".", "__MACOSX")))
         split = kind = None
         for part in Path(place).relative_to(folder).parts:
@@ -171,12 +181,16 @@ def _files(folder):
                 kind = KINDS[plain]
             else:
                 split = _ELSEWHERE
-        for name in sorted(names):
+        for name in sorted(one for one in names if not one.startswith(".")):
             path = Path(place, name)
             suffix = path.suffix.lower()
-            if name.startswith(".") or suffix not in IMAGE_SUFFIXES + OUTLINES + SLIDE_SUFFIXES:
+            if samples_csv.MEANT.fullmatch(name.lower()) and path.parent != folder:
+                yield path, split, "table"
+            elif suffix in OTHER_SUFFIXES:
+                yield path, split, "unread"
+            elif suffix not in IMAGE_SUFFIXES + OUTLINES + SLIDE_SUFFIXES:
                 continue
-            if suffix in OUTLINES:
+            elif suffix in OUTLINES:
                 yield path, split, "outlines"
             elif kind and kind != "image":
                 yield path, split, "mask" if kind == "outlines" else kind
@@ -184,6 +198,7 @@ def _files(folder):
                 ending = _ending(path)
                 if ending is None or ENDINGS[ending[1]]:
                     yield path, split, ENDINGS[ending[1]] if ending else "image"
+    yield from ((Path(error.filename), None, "closed") for error in closed)
 
 
 def _ending(path):

@@ -135,11 +135,12 @@ def _read(data, names):
         raise InputError(f"There is no split {unknown.pop()!r}: choose train, val, test or all.")
     found = folder.index(data)
     if found.problems:
-        more = f" ({len(found.problems) - 1} more: run `python -m nuclei check`)"
-        raise InputError(found.problems[0] + more * (len(found.problems) > 1))
+        raise InputError(_first(found.problems))
     entries, sentences = found.entries, []
     if list(names) != ["all"]:
         entries, sentences = splits.complete(entries)
+    if found.left_out:
+        sentences = [*sentences, _first(found.left_out)]
     print(*sentences, sep="\n", end="\n" * bool(sentences))
     chosen = {name: [entry for entry in entries if name in (entry.split, "all")] for name in names}
     if missing := [name for name, some in chosen.items() if not some]:
@@ -157,6 +158,11 @@ def _read(data, names):
     return {
         name: [samples[entry.split, entry.name] for entry in some] for name, some in chosen.items()
     }
+
+
+def _first(sentences):
+    more = f" ({len(sentences) - 1} more: run `python -m nuclei check`)"
+    return sentences[0] + more * (len(sentences) > 1)
 
 
 def _read_with_copy(entry):

@@ -40,6 +40,7 @@ STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "savefig.dpi": "figure",
+    "text.parse_math": False,  # names of images may have dollars
     "xtick.color": GREY,
     "xtick.labelcolor": "black",
     "xtick.labelsize": 8,

@@ -6,12 +6,21 @@ it, `masks` makes masks and labels, `classes` tells the two apart.
 """
 
 from .colour import LargeImage, over_white, read_rgb
-from .files import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images, name_of, walk, write_png
+from .files import (
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    SLIDE_SUFFIXES,
+    find_images,
+    name_of,
+    walk,
+    write_png,
+)
 from .masks import read_grey, read_labels, read_mask
 from .resolution import read_mpp
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "OTHER_SUFFIXES",
     "SLIDE_SUFFIXES",
     "LargeImage",
     "find_images",

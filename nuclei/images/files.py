@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm")
 """Suffixes that only whole slides have; a TIFF can be an image or a slide."""
 
+OTHER_SUFFIXES = (".gif", ".webp", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".czi", ".vsi")
+"""Suffixes of images and slides that are left out of folders, which is said."""
+
 
 def name_of(path):
     """How the names of the results of an image or slide begin.
@@ -63,19 +66,21 @@ def find_images(paths):
     return images
 
 
-def walk(folder):
+def walk(folder, refused=None):
     """Go through a folder and all in it, as `os.walk`, also into folders that are links.
 
     Parameters
     ----------
     folder : str or Path
+    refused : callable, optional
+        Called with the OSError of each folder that cannot be read; by default it is passed over.
 
     Yields
     ------
     tuple
         As of `os.walk`. A link to a folder that it lies in is passed over, or there were no end.
     """
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=refused, followlinks=True):
         if any(map(Path(place).samefile, Path(os.path.abspath(place)).parents)):
             folders.clear()
         else:

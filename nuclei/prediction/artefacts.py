@@ -84,6 +84,21 @@ def ink(density):
     return np.maximum.reduce(shares)
 
 
+def near_ink(density):
+    """Find ink and black areas in an overview, and 16 um around them, where they mix with glass.
+
+    Parameters
+    ----------
+    density : ndarray of float32, shape (H, W, 3)
+        From `smooth_density`, at `GLASS_MPP`.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+    """
+    return cv2.dilate((ink(density) >= 1).astype(np.uint8), np.ones((5, 5))) > 0
+
+
 def tint(density):
     """Measure the colour that light which is not white gives to glass.
 

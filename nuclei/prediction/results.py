@@ -118,6 +118,21 @@ def _read_record(mask):
         return Record()
 
 
+def written_to(folder):
+    """Name the files in a folder that `write` wrote, as the records in its masks list them.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    set of str
+    """
+    masks = folder.glob("*_mask.png")
+    return {name for mask in masks for name in _read_record(mask).files}
+
+
 def are_written(files, record):
     """Return whether files are as `write` wrote them, from the same image in the same way.
 

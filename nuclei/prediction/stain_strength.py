@@ -1,6 +1,6 @@
 """Make the stain of very pale and very dark images as strong as networks have seen it.
 
-Only images beyond the range of MoNuSeg's 30 images of trainval are changed, to the end of the range.
+Only images beyond the range of MoNuSeg's 30 images of trainval are changed, to its nearer end.
 `experiments/stain_strength.py` measures the range, and what this changes.
 """
 
@@ -39,7 +39,7 @@ def strength(image):
     stained = artefacts.find_stain(image, density)
     if stained is None:
         return None
-    stained &= artefacts.ink(density) < 1
+    stained &= ~artefacts.near_ink(density)
     return float(density[stained].mean()) if np.count_nonzero(stained) >= ENOUGH else None
 
 
@@ -116,7 +116,4 @@ def notice(name, factor):
     if factor == 1:
         return None
     kind = "pale" if factor > 1 else "dark"
-    return (
-        f"{name}: the stain is very {kind}, so it was predicted with {factor:.2f} times the optical "
-        "density."
-    )
+    return f"{name}: the stain is very {kind}, so the network saw {factor:.2f} times its density."

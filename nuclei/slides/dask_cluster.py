@@ -58,8 +58,9 @@ def connect(workers=1, scheduler=None, needed=()):
     import distributed
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    # It logs a lost scheduler with tracebacks; `_result` says it in a sentence.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    # They log a lost scheduler and a full disk with tracebacks; `_result` says it in a sentence.
+    for part in ("client", "worker"):
+        logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
     with dask.config.set({"distributed.comm.timeouts.connect": PATIENCE} if scheduler else LOCAL):
         if scheduler:
             try:

@@ -2,8 +2,9 @@
 
 import os
 
-from ..errors import InputError
-from ..images import IMAGE_SUFFIXES, SLIDE_SUFFIXES, find_images
+from ..errors import InputError, counted
+from ..images import IMAGE_SUFFIXES, OTHER_SUFFIXES, SLIDE_SUFFIXES, find_images
+from ..prediction import results
 from .dicom import one_per_slide
 from .readers import is_slide
 
@@ -15,7 +16,7 @@ def find(paths):
     ----------
     paths : iterable of Path
         Files and folders, as for `find_images`. Of a folder, slides without a known suffix are
-        taken too.
+        taken too, and what `predict` wrote into it is not.
 
     Returns
     -------
@@ -25,7 +26,7 @@ def find(paths):
     Raises
     ------
     InputError
-        If a folder contains no image and no slide.
+        If a folder contains no image and no slide, or results only.
     """
     found = {}
     for path in paths:
@@ -34,14 +35,61 @@ def find(paths):
     return one_per_slide(found.values())
 
 
+def left_out(paths, out):
+    """Say what `find` passes over in folders, although it shows tissue.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        As for `find`.
+    out : Path
+        Folder of the results, which may lie in one of them.
+
+    Returns
+    -------
+    list of str
+        A sentence for images in other formats, and one for images in subfolders.
+    """
+    inside = sorted(one for path in paths if path.is_dir() for one in path.iterdir())
+    shown = [one for one in inside if not one.name.startswith(".")]
+    named = {path.resolve() for path in (*paths, out)}
+    others = [one for one in shown if one.suffix.lower() in OTHER_SUFFIXES]
+    deeper = [one for one in shown if one.resolve() not in named and _holds_images(one)]
+    sentences = []
+    if others:
+        sentences.append(
+            f"Left out: {counted(len(others), 'file')} in other formats, such as {others[0]}. Save "
+            "them as PNG, TIFF or JPEG."
+        )
+    if deeper:
+        sentences.append(
+            f"Left out: the images in {counted(len(deeper), 'subfolder')}, such as {deeper[0]}. If "
+            "they are to be predicted, name these folders too."
+        )
+    return sentences
+
+
+def _holds_images(path):
+    try:
+        images = find_images([path]) if path.is_dir() else []
+        return not {image.name for image in images} <= results.written_to(path)
+    except (InputError, OSError):  # it has none, or cannot be read
+        return False
+
+
 def _inside(folder):
     slides = _without_suffix(folder)
     try:
-        return sorted([*find_images([folder]), *slides])
+        found = [*find_images([folder]), *slides]
     except InputError:
         if not slides:
             raise
         return slides
+    ours = results.written_to(folder)
+    found = sorted(path for path in found if path.name not in ours)
+    if not found:
+        raise InputError(f"{folder} contains only results of predict: name that of the images.")
+    return found
 
 
 def _without_suffix(folder):

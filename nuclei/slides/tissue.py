@@ -30,17 +30,11 @@ def find_tissue(image):
     stained = artefacts.find_stain(image, density)
     if stained is None:
         return density[..., 0] > artefacts.PALE
-    tissue = stained & ~_ink(density)
+    tissue = stained & ~artefacts.near_ink(density)
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8))
     large = statistics[:, cv2.CC_STAT_AREA] >= min(12, image.shape[0] * image.shape[1] / 4)
     large[0] = False
     return cv2.dilate(large[pieces].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-
-
-def _ink(density):
-    """Ink and black areas in an overview, and two pixels around them, where they mix with glass."""
-    ink = (artefacts.ink(density) >= 1).astype(np.uint8)
-    return cv2.dilate(ink, np.ones((5, 5), np.uint8)) > 0
 
 
 def tissue_tiles(slide, overview=None):

@@ -113,8 +113,21 @@ def test_a_folder_stands_for_the_images_in_it(here, pixels, capsys):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         save(here / name, pixels)
     (here / "slide" / "notes.txt").write_text("not an image")
-    assert predict(capsys, "slide", "d.tif")[0] == 0
+    code, _, errors = predict(capsys, "slide", "d.tif")
+    assert code == 0 and "Left out: the images in 1 subfolder, such as slide/deeper. " in errors
     assert names(here / "out") == ["a_mask.png", "b_mask.png", "d_mask.png"]
+
+
+def test_images_of_a_folder_in_other_formats_are_counted(here, pixels, capsys):
+    for name in ("a/x.png", "a/y.gif", "a/z.webp", "a/._z.webp"):
+        save(here / name, pixels, format="PNG")
+    for _ in range(2):  # the results of the first run are no images of a subfolder
+        code, _, errors = predict(capsys, "a", out="a/out")
+        said = [line for line in errors.splitlines() if line.startswith("Left out")]
+        assert code == 0 and said == [
+            "Left out: 2 files in other formats, such as a/y.gif. Save them as PNG, TIFF or JPEG."
+        ]
+    assert "Left out: the images" not in predict(capsys, "a")[2]
 
 
 def test_transparent_pixels_lie_over_white(here, pixels, capsys):
@@ -176,6 +189,8 @@ def test_a_bad_image_gets_one_sentence_and_the_others_go_on(here, bad, pixels, c
     "images, out, sentence",
     [
         ("a b", "out", r"a.x\.png and b.X\.jpg would both be written to out.X_mask\.png: "),
+        ("nfc nfd", "out", "\u00e4.png and nfd.a\u0308.png would both be written to out"),
+        ("a long", "out", r"x{248}_mask\.png could not be written .File name too long.: choose a"),
         ("a/x.png x_mask.png", ".", r"x_mask\.png is one of the images and would be overwritten"),
         ("a x_overlay.png", ".", r"x_overlay\.png is one of the images"),
         ("a x_probability.tif", "a/..", r"x_probability\.tif is one of the images"),
@@ -190,6 +205,8 @@ def test_what_cannot_end_well_is_refused_before_it_begins(
 ):
     for name in ("a/x.png", "b/X.jpg", "x_mask.png", "x_overlay.png", "x_probability.tif", "file"):
         save(here / name, pixels, format="PNG")
+    for name in ("nfc/\u00e4.png", "nfd/a\u0308.png", f"long/{248 * 'x'}.png"):
+        save(here / name, pixels)
     (here / "empty").mkdir()
     before = {path: path.is_file() and path.read_bytes() for path in here.rglob("*")}
     code, output, errors = predict(capsys, *images.split(), out=out)
@@ -259,3 +276,15 @@ def test_an_interruption_leaves_whole_files_and_one_line(here, pixels, capsys, m
     assert not log.isEnabledFor(logging.ERROR)
     log.setLevel(logging.NOTSET)
     assert read(here / "out" / "a_mask.png").shape == (30, 41)
+
+
+def test_results_beside_the_images_are_not_taken_for_images(here, pixels, capsys):
+    save(here / "a/x.png", pixels)
+    save(here / "a/drawn_mask.png", pixels)
+    everything = ("--instances", "--overlay")
+    for _ in range(2):
+        assert predict(capsys, "a", *everything, out="a")[:1] == (0,)
+    assert predict(capsys, "a")[0] == 0
+    assert names(here / "out") == ["drawn_mask_mask.png", "x_mask.png"]
+    code, output, errors = predict(capsys, "out")
+    assert (code, output) == (1, "") and errors.startswith("out contains only results of predict: ")

@@ -14,6 +14,8 @@ from nuclei.commands.check import table
 from nuclei.data import check, check_set, synthetic
 from nuclei.data.alignment import FIT, VIEWS, Alignment, align, better_view
 from nuclei.data.overlap import Reduced
+from nuclei.prediction import results
+from nuclei.prediction.image import Prediction
 
 SHAPE = (192, 224)
 
@@ -274,6 +276,17 @@ def test_pictures_are_not_drawn_into_the_data(tmp_path, tissue, capsys):
         assert main(["check", str(tmp_path / "data"), "--overlay", str(tmp_path / folder)]) == 1
         assert "choose another folder for --overlay" in capsys.readouterr().err
     assert len([*(tmp_path / "data").rglob("*.png")]) == 2
+
+
+def test_pictures_do_not_replace_those_of_predict(tmp_path, tissue, capsys):
+    image, labels = tissue[1]
+    write(tmp_path / "data", "a", image, labels)
+    found = Prediction(image, 0.25, None, labels > 0, labels, [], None)
+    results.write(found, tmp_path / "out", "a", overlay=True)
+    before = (tmp_path / "out" / "a_overlay.png").read_bytes()
+    assert main(["check", str(tmp_path / "data"), "--overlay", str(tmp_path / "out")]) == 1
+    assert "out has overlays of predict, which would be replaced: " in capsys.readouterr().err
+    assert (tmp_path / "out" / "a_overlay.png").read_bytes() == before
 
 
 def test_a_shift_that_all_images_share_is_said():

@@ -1,6 +1,8 @@
 """A folder of annotated images: which files belong together, what the table says, the splits."""
 
+import errno
 import json
+import os
 import re
 import zipfile
 
@@ -158,6 +160,12 @@ WRONG = {
     "line 2: mpp '250' is no resolution": GOOD | {"samples.csv": "name,mpp\na,250\n"},
     "samples.csv.txt is not read: save it as CSV with the": GOOD | {"samples.csv.txt": "name\na\n"},
     "Samples.xlsx is not read: save it as CSV with the name": GOOD | {"Samples.xlsx": "x"},
+    "images/samples.csv is not read: move its lines to .*/samples.csv, or": {
+        "images/a.png": "image",
+        "masks/a.png": "mask",
+        "images/samples.csv": "name,patient\na,P1\n",
+    },
+    "no images .*a.webp is in a format that is not read.: put PNG": {"images/a.webp": "image"},
     "has SAMPLES.csv and samples.csv: keep": GOOD | {"SAMPLES.csv": "name", "samples.csv": "name"},
     "line 2: mpp 'x' is no resolution": GOOD | {"samples.csv": "name,mpp\na,x\n"},
 }
@@ -245,10 +253,34 @@ def test_the_table_may_have_capital_letters_and_its_spreadsheet_beside_it(tmp_pa
 
 
 def test_what_is_left_out_is_said_with_the_reason(tmp_path):
-    make(tmp_path, GOOD | {"old/x.png": "image", "masks/y.png": "mask"})
-    alone, elsewhere = folder.index(tmp_path).left_out
+    make(tmp_path, GOOD | {"old/x.png": "image", "masks/y.png": "mask", "y.gif": "image"})
+    (tmp_path / "._b.png").write_text("of macOS")
+    unread, alone, elsewhere = folder.index(tmp_path).left_out
+    assert unread.endswith("y.gif is in a format that is not read, so it is left out.")
     assert alone.endswith("y.png belongs to no image, so it is left out.")
     assert elsewhere.endswith("x.png is in a folder of another name, so it is left out.")
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    make(tmp_path, GOOD | {f"test/{name}": kind for name, kind in GOOD.items()})
+    scandir = os.scandir
+
+    def closed(place):
+        if os.path.basename(place) == "test":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = folder.index(tmp_path)
+    assert [entry.split for entry in found.entries] == [None]
+    assert found.left_out == [f"{tmp_path / 'test'} cannot be read, so it is left out."]
+
+
+def test_what_is_left_out_is_said_where_the_data_are_used(tmp_path, capsys):
+    make(tmp_path, GOOD | {"b.webp": "image", "b_mask.png": "mask"})
+    assert len(loading.load(tmp_path, "all")) == 1
+    said = "b.webp is in a format that is not read, so it is left out. (1 more: run `python"
+    assert said in capsys.readouterr().out
 
 
 def test_blanks_may_stand_around_quotation_marks(tmp_path):

@@ -42,6 +42,13 @@ def test_save_leaves_nothing_half_written(noise, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_names_with_dollars_are_no_formulas(tmp_path):
+    image = np.zeros((8, 8, 3), np.uint8)
+    figure = tissue.gallery([image], [image[..., 0] > 0], ["a$_$b"], "$_$")
+    save_figure(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").exists()
+
+
 def test_curves_mark_the_epoch_with_the_best_validation_dice():
     history = [
         {"epoch": i, "loss": 1 / i, "val_loss": 2 / i, "dice": 0.5, "val_dice": dice}

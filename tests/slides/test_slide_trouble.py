@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+import logging
 import os
 import shutil
 import time
@@ -146,10 +147,14 @@ class TestTrouble:
         with pytest.raises(InputError, match="slide.json is not the report of a slide: remove it"):
             predict_slide.predict("red", slide, tmp_path)
 
-    def test_a_full_disk_loses_nothing_finished(self, undisturbed, red, slide, tmp_path):
+    def test_a_full_disk_loses_nothing_finished(
+        self, undisturbed, red, slide, tmp_path, caplog, monkeypatch
+    ):
+        monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [caplog.handler])
         red.ends_at = 3
         with pytest.raises(InputError, match="disk is full"):
             predict_slide.predict("red", slide, tmp_path / "out")
+        assert not caplog.records  # else Dask prints a traceback before the sentence
         assert not (tmp_path / "out" / "slide.json").exists()
         red.calls, red.ends_at = 0, None
         predict_slide.predict("red", slide, tmp_path / "out")
