@@ -9,15 +9,16 @@ import pytest
 import shapely
 import zarr
 from objects_reference import share_matched
-from slide_files import leica, painted
+from slide_files import leica, painted, tissue
 from slide_results import assert_same, results, validated
 
 from nuclei.__main__ import main
 from nuclei.data import annotations
 from nuclei.errors import InputError
-from nuclei.prediction import artefacts, engines, instances, measures, windows
+from nuclei.prediction import artefacts, engines, instances, measures, stain_strength, windows
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
+from nuclei.slides.slide import Slide
 
 
 class TestResults:
@@ -46,6 +47,18 @@ class TestResults:
             beside = np.s_[..., :1200, :850]
             np.testing.assert_array_equal(pixels[beside] > 0, before[name][0][beside] > 0)
         assert 0 < found["report"]["nuclei"] < before["report"]["nuclei"]
+
+    def test_all_tiles_of_a_pale_slide_get_the_same_stain(self, red, tmp_path, capsys):
+        pale = stain_strength.multiplied(tissue()[0], 0.25)
+        path = write_pyramid(tmp_path / "slide.tif", pale)
+        predict_slide.predict("red", path, tmp_path / "pale", threshold=1)  # no nuclei
+        factor = stain_strength.factor(Slide(path).overview()[0])
+        assert factor > 1.2 and f"the network saw {factor:.2f} times" in capsys.readouterr().err
+        maps = results(tmp_path / "pale")["maps"][0].squeeze()
+        seen = stain_strength.multiplied(pale, factor)[..., 0]
+        predicted = maps > 0
+        assert predicted[:1200, :1200].mean() > 0.9
+        np.testing.assert_array_equal(maps[predicted], seen[predicted])
 
     def test_black_is_no_area_of_the_density(self, red, tmp_path, labels):
         image = painted(labels)
