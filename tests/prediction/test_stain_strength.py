@@ -72,7 +72,7 @@ def test_densities_are_multiplied(tissue):
     assert np.abs(found - np.maximum(light**1.7, 1 / 256)).max() <= 0.51 / 256
 
 
-def test_the_images_of_trainval_are_within_the_range(monuseg_folder):
+def test_monuseg_is_within_the_range(monuseg_folder):
     samples = monuseg.load("train", monuseg_folder) + monuseg.load("val", monuseg_folder)
     found = [strength(sample.image) for sample in samples]
     assert min(found) == pytest.approx(PALEST, abs=0.011)
