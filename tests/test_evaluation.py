@@ -17,7 +17,7 @@ from nuclei.scores import intervals, pixels
 
 def sample(name, organ, predicted, truth):
     """A sample on which `Red` predicts the mask `predicted`, with probability 0.8 or 0.2."""
-    image = np.zeros((*truth.shape, 3), np.uint8)
+    image = np.full((*truth.shape, 3), (0, 60, 120), np.uint8)  # no colour of ink
     image[..., 0] = np.where(predicted, 204, 51)
     return Sample(name=name, patient=name[:5], organ=organ, image=image, mask=truth, labels=None)
 
@@ -143,6 +143,25 @@ def test_table_is_aligned_markdown_with_every_row(report):
 def test_no_images_get_a_sentence():
     with pytest.raises(InputError, match="no images to evaluate"):
         evaluation.evaluate(Red(), [], progress=False)
+
+
+class DarkOrRed(Red):
+    """Black is a nucleus, as to a network, and so is the red of the test below."""
+
+    def predict_on_batch(self, batch):
+        return np.float32((batch[..., 1:2] < 50) | (batch[..., :1] == 204))
+
+
+def test_black_borders_are_no_nuclei_as_with_predict():
+    truth = np.zeros((300, 300), bool)
+    truth[50:100, 50:100] = True
+    image = np.full((*truth.shape, 3), (150, 90, 150), np.uint8)
+    image[truth, 0] = 204
+    image[:, 150:] = 0
+    assert windows.predict(DarkOrRed(), image, as_it_is=True)[:, 150:].all()
+    framed = Sample("framed", "framed", "", image, truth, None)
+    (scores,) = evaluation.evaluate(DarkOrRed(), [framed], progress=False)["images"]
+    assert scores["dice"] == 1
 
 
 class TestNuclei:

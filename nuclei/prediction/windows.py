@@ -8,7 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from . import stain_strength
+from ..images.resolution import MPP
+from . import artefacts, stain_strength
 from .engines import as_engine
 from .test_time_augmentation import test_time_augmentation
 
@@ -88,7 +89,8 @@ def predict_maps(
         Show a progress bar over the windows. A callable is given the list of batches and iterates
         over it, as `tqdm.tqdm` does.
     as_it_is : bool
-        Predict also very pale and very dark images as they are, see `stain_strength`.
+        Otherwise there are no nuclei in ink, which is covered, see `artefacts`, and very pale and
+        very dark stain is changed, see `stain_strength`.
 
     Returns
     -------
@@ -110,7 +112,9 @@ def predict_maps(
         )
 
     engine = as_engine(model)
+    ink = np.zeros(image.shape[:2], bool)
     if not as_it_is:
+        image, ink = artefacts.cover_ink(image, MPP)
         image = stain_strength.within_range(image)
 
     def predicted(view, title):
@@ -118,7 +122,9 @@ def predict_maps(
         bar = progress if callable(progress) else bar
         return _predict_view(engine, view, window, overlap, batch_size, bar)
 
-    return test_time_augmentation(predicted, image, augment)
+    maps = test_time_augmentation(predicted, image, augment)
+    maps[ink] = 0
+    return maps
 
 
 def checked(image):

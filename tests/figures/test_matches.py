@@ -33,8 +33,8 @@ def test_nothing_is_found_where_nothing_is_predicted():
 def test_best_median_and_worst_are_shown_with_their_numbers_of_nuclei():
     truth = square(1, 10, 10, 20) + square(2, 40, 40, 15)
     predicted = square(1, 10, 10, 20) + square(2, 5, 45, 12)
-    image = np.dstack([np.where(predicted > 0, 230, 20)] * 3).astype(np.uint8)
-    image[..., 1:] = 120
+    image = np.full((*truth.shape, 3), (60, 60, 120), np.uint8)
+    image[predicted > 0, 0] = 230
     samples = [Sample(name, name, name, image, truth > 0, truth) for name in ("a", "b", "c", "d")]
     images = [{"pq": pq} for pq in (0.5, 0.9, 0.2, 0.6)]
     figure = matches.best_median_worst(
