@@ -51,8 +51,10 @@ def run(options):
     from ..data import alterations, loading, seen
     from ..prediction import engines
 
-    samples = loading.load(options.data, options.split)
     data = loading.source(options.data)
+    if options.split == "all" and loading.is_monuseg(options.data):
+        raise InputError(f"--split all is for a folder of your own, not {data}: use test or val.")
+    samples = loading.load(options.data, options.split)
     count = counted(len(samples), "image")
     names = [name for name in (options.model, options.second) if name]
     for name in names:

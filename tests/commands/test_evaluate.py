@@ -123,6 +123,7 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
         (("--data", "empty"), "empty contains no images: put PNG"),
         (("--data", "canonical", "--json", "empty"), "empty is a folder: "),
         (("--data", "canonical", "--json", "file/x.json"), "x.json could not be written "),
+        (("--data", "canonical", "--split", "all"), "not MoNuSeg: use test or val"),
         (("--json", "a/../x.csv", "--csv", "x.csv"), "x.csv cannot hold two results: "),
         (("--json", "x", "--csv", "x", "--figure", "y"), "x cannot hold two results: "),
     ],
