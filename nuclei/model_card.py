@@ -119,9 +119,8 @@ model = modelzoo.load("{name}")
 
 Images are predicted whole, with a threshold of 0.5 and without test-time augmentation. The 95%
 intervals are bootstrap intervals over images. AJI and PQ compare nuclei, the other scores compare
-pixels. "Soft Dice per pixel" is a score of older work that rewards background: an empty prediction
-scores about 0.89 on the test images. [docs/evaluation.md](../../docs/evaluation.md) has the
-definitions.
+pixels. "Soft Dice per pixel" is a score of older work that rewards background.
+[docs/evaluation.md](../../docs/evaluation.md) has the definitions.
 {engines}
 ## Licence
 
