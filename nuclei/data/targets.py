@@ -52,8 +52,8 @@ def targets(labels):
     """
     if labels is None:
         raise InputError(
-            "An image has only a mask, which does not tell touching nuclei apart: give it a label "
-            "image or outlines, or set DISTANCE = False."
+            "An image has only a mask, which does not tell touching nuclei apart: see which one by "
+            "`python -m nuclei check`, and give it labels or outlines, or set DISTANCE = False."
         )
     return np.stack([labels > 0, relative_distance(labels)], axis=-1).astype(np.float32)
 
