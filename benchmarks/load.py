@@ -3,7 +3,7 @@
     python benchmarks/load.py [--images 200] [--slides 20] [--model unet_instances]
 
 The tissue is synthetic: images of 512 pixels a side and slides of 2048. A second run with --resume
-follows, after three results were removed and one image was changed.
+follows, after three tables were removed and one image was changed.
 """
 
 import argparse
@@ -100,10 +100,10 @@ def main():
             )
             end -= spent
         for number in (1, 2, 3):
-            (out / f"image{number:04d}_mask.png").unlink()
+            (out / f"image{number:04d}.csv").unlink()
         changed = inputs / "image0004.png"
         Image.fromarray(255 - np.asarray(Image.open(changed))).save(changed)
-        print("again with --resume, without three masks and with one other image:")
+        print("again with --resume, without three tables and with one other image:")
         show(*run((*arguments, "--resume"), report))
 
 
