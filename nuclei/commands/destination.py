@@ -33,12 +33,16 @@ def check(images, options):
     if report:
         if report.is_dir():
             raise InputError(f"{report} is a folder: choose a file in it for the report.")
-        if report.resolve() in inputs | {
-            (out / f"{name_of(path)}.json").resolve() for path in images
-        }:
-            raise InputError(
-                f"{report} is an image or the report of a slide: choose another name for --json."
+        written = {
+            result.resolve()
+            for path in images
+            for result in (
+                out / f"{name_of(path)}.json",  # the report of a slide
+                *results.paths(out, name_of(path), anndata=True, **every),
             )
+        }
+        if report.resolve() in inputs | written:
+            raise InputError(f"{report} is an image or a result: choose another name for --json.")
     for path in images:
         other = stems.setdefault(key(name_of(path)), path)
         if other is not path:

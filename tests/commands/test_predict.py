@@ -214,7 +214,7 @@ def test_what_cannot_end_well_is_refused_before_it_begins(
     assert before == {path: path.is_file() and path.read_bytes() for path in here.rglob("*")}
 
 
-@pytest.mark.parametrize("report", ["a/x.png", "out/x.json", "a"])
+@pytest.mark.parametrize("report", ["a/x.png", "out/x.json", "out/x_mask.png", "a"])
 def test_the_report_replaces_no_image_and_no_result(here, pixels, capsys, report):
     save(here / "a/x.png", pixels)
     before = (here / "a/x.png").read_bytes()
