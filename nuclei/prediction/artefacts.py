@@ -34,6 +34,9 @@ FAINT, EVEN, WIDE = 0.3, 0.01, 0.3
 """The brightest colour of an image is that of its glass if its optical densities are up to `FAINT`,
 and those of a share of `WIDE` of the image differ by up to `EVEN`. Tissue is not so even."""
 
+SAMPLED = 256
+"""Rows or columns of an overview that are enough to know its glass; more cost memory."""
+
 WHITE = np.uint8(243)
 """Grey of the glass that covers ink."""
 
@@ -112,7 +115,8 @@ def tint(density):
     ndarray of float32, shape (3,)
         Optical densities of the glass; 0 if there is too little of it to know.
     """
-    sample = density[::4, ::4].reshape(-1, 3)  # to save memory
+    step = max(1, min(density.shape[:2]) // SAMPLED)
+    sample = density[::step, ::step].reshape(-1, 3)
     highest = sample.max(axis=1)
     brightest = np.median(sample[highest <= np.percentile(highest, 5)], axis=0)
     alike = np.abs(sample - brightest).max(axis=1) <= EVEN

@@ -32,15 +32,17 @@ def strength(image):
     Returns
     -------
     float or None
-        Mean optical density of all three channels, where there is stain and no ink; None where
-        there is less than `ENOUGH` of it.
+        Mean optical density of all three channels above that of the glass, where there is stain
+        and no ink; None where there is less than `ENOUGH` of it.
     """
     density = artefacts.smooth_density(image)
     stained = artefacts.find_stain(image, density)
     if stained is None:
         return None
     stained &= ~artefacts.near_ink(density)
-    return float(density[stained].mean()) if np.count_nonzero(stained) >= ENOUGH else None
+    if np.count_nonzero(stained) < ENOUGH:
+        return None
+    return float(density[stained].mean() - artefacts.tint(density).mean())
 
 
 def factor(image):

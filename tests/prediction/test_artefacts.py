@@ -1,5 +1,7 @@
 """Ink, black, glass and giants are no nuclei; nuclei of any stain stay."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from nuclei.data import monuseg, synthetic
 from nuclei.data.alterations import ALTERATIONS
 from nuclei.data.stains import transmitted
 from nuclei.images.resolution import MPP
-from nuclei.prediction import artefacts
+from nuclei.prediction import artefacts, stain_strength
 from nuclei.prediction.image import predict_image
 from nuclei.prediction.windows import MARGIN
 from nuclei.slides.pyramid import write_pyramid
@@ -122,6 +124,13 @@ class TestGlass:
         glass = artefacts.find_glass(image, MPP)
         assert glass[:, 300:].all() and not (glass & (tissue[1] > 0))[:, :200].any()
         assert artefacts.find_glass(image[:, 300:], MPP).all()
+
+    def test_a_small_pale_field_is_not_its_tint(self):
+        image, labels = synthetic.tissue(2, (SIZE, SIZE))
+        pale = stain_strength.multiplied(image, 0.35)
+        for top, left in product((0, SIZE - 256), repeat=2):
+            field = np.s_[top : top + 256, left : left + 256]
+            assert not (artefacts.find_glass(pale[field], MPP) & (labels[field] > 0)).any()
 
     def test_an_image_without_colours_says_nothing(self, tissue):
         grey = np.repeat(cv2.cvtColor(tissue[0], cv2.COLOR_RGB2GRAY)[..., None], 3, axis=-1)

@@ -6,6 +6,7 @@ import pytest
 from nuclei import evaluation
 from nuclei.data import monuseg, synthetic
 from nuclei.data.dataset import Sample
+from nuclei.data.stains import optical_density, transmitted
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts, stain_strength, windows
 from nuclei.prediction.image import predict_image
@@ -63,6 +64,13 @@ class TestFactor:
         image = multiplied(tissue, 0.3)
         image[:, :120] = (30, 60, 180)
         assert strength(image) == pytest.approx(strength(image[:, 160:]), rel=0.15)
+
+    def test_dim_and_tinted_glass_does_not_count(self, tissue):
+        tint = np.float32([0.1, 0.15, 0.25])
+        field = np.concatenate([multiplied(tissue, 0.3), np.full_like(tissue, 255)])
+        tinted = transmitted(optical_density(field) + tint)
+        assert strength(field) < PALEST < strength(field) + tint.mean()
+        assert strength(tinted) == pytest.approx(strength(field), rel=0.05)
 
 
 def test_densities_are_multiplied(tissue):
