@@ -61,7 +61,8 @@ def factor(image):
     found = strength(image)
     if found is None:
         return 1.0
-    return float(np.clip(np.clip(found, PALEST, DARKEST) / found, 1 / MOST, MOST))
+    found = np.clip(found, PALEST / MOST, DARKEST * MOST)
+    return float(np.clip(found, PALEST, DARKEST) / found)
 
 
 def multiplied(image, factor):
