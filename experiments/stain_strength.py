@@ -1,21 +1,26 @@
 """How strong the stain of MoNuSeg's images is, and what paler and darker images cost a network.
 
-    python experiments/stain_strength.py [--models unet_instances ...]
+    python experiments/stain_strength.py [--models unet_instances ...] [--figure FILE]
 
 Prints the strength of each image of train and val, from which the range in
 `nuclei.prediction.stain_strength` comes. Then, for each model, the mean Dice and AJI of the 6
 validation images at several optical densities: as they are, and brought into that range. The test
 images are not read. The models are all that were trained on MoNuSeg, by OpenVINO in float32.
+`--figure` also draws what the last model finds in the palest of them, at 0.35 of its density.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from nuclei import modelzoo, outputs
 from nuclei.data import monuseg
 from nuclei.errors import run_script
+from nuclei.figures import matches
+from nuclei.figures.style import figure_style, save_figure
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts, engines, instances, stain_strength, windows
 from nuclei.scores import pixels
@@ -37,10 +42,26 @@ def score(engine, sample, image, as_it_is):
     return dice, object_scores(instances.separate(maps)[0], sample.labels).aji
 
 
+@figure_style()
+def draw(engine, model, samples):
+    """Show the nuclei found in the palest image, made paler: as it is, and within the range."""
+    sample = min(samples, key=lambda sample: strengths([sample])[0])
+    image = stain_strength.multiplied(sample.image, 0.35)
+    figure = Figure(figsize=(8, 4.9))
+    figure.suptitle(f"{model}, {sample.organ} at 0.35 times its optical density")
+    titles = "as it is", "within the range"
+    for axis, title, as_it_is in zip(figure.subplots(1, 2), titles, (True, False), strict=True):
+        labels, _ = instances.separate(windows.predict_maps(engine, image, as_it_is=as_it_is))
+        matches.show(axis, image, labels, sample.labels, title, crop=400)
+    matches.explain(figure)
+    return figure
+
+
 def main():
     """Print the strengths, and the scores of the models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=outputs.models_of())
+    parser.add_argument("--figure", metavar="FILE", type=Path)
     options = parser.parse_args()
     samples = {split: monuseg.load(split) for split in ("train", "val")}
     for split, images in samples.items():
@@ -57,6 +78,8 @@ def main():
             before, after = np.mean(found, axis=0)
             row = "   ".join("{:.3f}, {:.3f}".format(*scores) for scores in (before, after))
             tqdm.write(f"  {density:4} times the density: {row}")
+    if options.figure:
+        save_figure(draw(engine, model, samples["val"]), options.figure)
 
 
 if __name__ == "__main__":

@@ -65,24 +65,44 @@ def best_median_worst(model, samples, report, title, crop=400):
         sample, scores = samples[number], report["images"][number]
         maps = windows.predict_maps(model, sample.image, progress=False)
         labels, _ = instances.separate(maps, report["threshold"])
-        sorts = compare(labels, sample.labels)
-        counts = [len(np.unique(sort[sort > 0])) for sort in sorts]
-        picture = sample.image
-        # The missed ones first, so that a false one beside them stays visible.
-        for sort, color in zip(sorts[::-1], (MISSED, FALSE, FOUND), strict=True):
-            picture = outline(picture, sort, color)
-        axis.imshow(middle_of(picture, crop))
-        axis.set_title(
-            f"{headline(sample)}, PQ {scores['pq']:.3f}\n"
-            "{:,} found, {:,} false, {:,} missed".format(*counts)
-        )
-        axis.set(xlabel="x (pixels)")
-        axis.grid(visible=False)
-    axes[0].set_ylabel("y (pixels)")
+        title = f"{headline(sample)}, PQ {scores['pq']:.3f}"
+        show(axis, sample.image, labels, sample.labels, title, crop)
+    explain(figure)
+    return figure
+
+
+def show(axis, image, labels, truth, title, crop):
+    """Show the middle of an image, with the nuclei that are found, false and missed.
+
+    Parameters
+    ----------
+    axis : Axes
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    labels, truth : ndarray of int32, shape (H, W)
+        As for `compare`.
+    title : str
+        The numbers of nuclei in the whole image stand below it.
+    crop : int
+        Side of the square that is shown, in pixels.
+    """
+    sorts = compare(labels, truth)
+    counts = [len(np.unique(sort[sort > 0])) for sort in sorts]
+    # The missed ones first, so that a false one beside them stays visible.
+    for sort, color in zip(sorts[::-1], (MISSED, FALSE, FOUND), strict=True):
+        image = outline(image, sort, color)
+    axis.imshow(middle_of(image, crop))
+    axis.set_title(title + "\n{:,} found, {:,} false, {:,} missed".format(*counts))
+    axis.set(xlabel="x (pixels)")
+    axis.grid(visible=False)
+
+
+def explain(figure):
+    """Say below a figure of `show` what its colours mean, and name the axis of the first one."""
+    figure.axes[0].set_ylabel("y (pixels)")
     names = "found: IoU above 0.5", "false: fits no annotated nucleus", "missed, as annotated"
     keys = [
         Line2D([], [], color=np.divide(color, 255), linewidth=3, label=name)
         for color, name in zip((FOUND, FALSE, MISSED), names, strict=True)
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
-    return figure

@@ -119,4 +119,5 @@ def notice(name, factor):
     if factor == 1:
         return None
     kind = "pale" if factor > 1 else "dark"
-    return f"{name}: the stain is very {kind}, so the network saw {factor:.2f} times its density."
+    times = f"{factor:.2f} times its optical density"
+    return f"{name}: the stain is very {kind}, so the network saw {times}."

@@ -96,7 +96,9 @@ class TestPrediction:
         np.testing.assert_array_equal(model.seen, multiplied(image, found.stain))
         np.testing.assert_array_equal(found.image, image)  # which is measured
         (notice,) = found.notices("a.png")
-        assert notice.startswith("a.png: the stain is very pale, so the network saw 1.1")
+        assert notice.startswith(
+            "a.png: the stain is very pale, so the network saw 1.1"
+        ) and notice.endswith("times its optical density.")
         assert predict_image(model, tissue).notices("a.png") == []
 
     def test_dark_is_said(self):
