@@ -281,7 +281,7 @@ def test_pictures_are_not_drawn_into_the_data(tmp_path, tissue, capsys):
 def test_pictures_do_not_replace_those_of_predict(tmp_path, tissue, capsys):
     image, labels = tissue[1]
     write(tmp_path / "data", "a", image, labels)
-    found = Prediction(image, 0.25, None, labels > 0, labels, [], None)
+    found = Prediction(image, 0.25, None, labels > 0, labels, [], None, 1.0)
     results.write(found, tmp_path / "out", "a", overlay=True)
     before = (tmp_path / "out" / "a_overlay.png").read_bytes()
     assert main(["check", str(tmp_path / "data"), "--overlay", str(tmp_path / "out")]) == 1
