@@ -1,8 +1,10 @@
 """Images as other laboratories and scanners might give them: pale, dark, blurred, compressed."""
 
 from dataclasses import replace
+from itertools import cycle
 
 import cv2
+import numpy as np
 
 from .stains import optical_density, transmitted
 
@@ -55,3 +57,24 @@ def altered(samples, name):
     list of Sample
     """
     return [replace(sample, image=ALTERATIONS[name](sample.image)) for sample in samples]
+
+
+def with_altered(patches):
+    """Add each patch once more, altered in one of the ways of `ALTERATIONS`, which take turns.
+
+    Parameters
+    ----------
+    patches : Patches
+        N patches.
+
+    Returns
+    -------
+    Patches
+        2 N patches: first those as they are, then the altered ones in the same order.
+    """
+    changes = zip(patches.images, cycle(ALTERATIONS.values()))
+    changed = np.stack([change(image) for image, change in changes])
+    twice = {"names": patches.names * 2, "masks": np.concatenate([patches.masks] * 2)}
+    if patches.labels is not None:
+        twice["labels"] = np.concatenate([patches.labels] * 2)
+    return replace(patches, images=np.concatenate([patches.images, changed]), **twice)

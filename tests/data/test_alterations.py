@@ -7,8 +7,9 @@ import pytest
 
 from nuclei.__main__ import main
 from nuclei.data import synthetic
-from nuclei.data.alterations import ALTERATIONS, altered
+from nuclei.data.alterations import ALTERATIONS, altered, with_altered
 from nuclei.data.dataset import Sample
+from nuclei.data.patch_files import Patches, cut_all
 from nuclei.data.stains import optical_density
 
 IMAGE, LABELS = synthetic.tissue(seed=3, shape=(96, 96))
@@ -54,3 +55,20 @@ def test_the_command_line_knows_all_alterations(capsys):
         main(["evaluate", "unet", "--alter", "purple"])
     choices = capsys.readouterr().err.partition("choose from")[2]
     assert re.findall(r"\w+", choices) == [*ALTERATIONS]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_each_patch_is_added_once_more_and_the_alterations_take_turns(labelled):
+    sample = SAMPLE if labelled else Sample("one", "one", "", IMAGE, LABELS > 0, None)
+    before = cut_all([sample], size=32, stride=16)
+    found, count = with_altered(before), len(before.names)
+    assert isinstance(found, Patches) and found.names == before.names * 2
+    np.testing.assert_array_equal(found.images[:count], before.images)
+    changes = [*ALTERATIONS.values()]
+    for i, image in enumerate(before.images):
+        np.testing.assert_array_equal(found.images[count + i], changes[i % 4](image))
+    np.testing.assert_array_equal(found.masks, np.concatenate([before.masks, before.masks]))
+    if labelled:
+        np.testing.assert_array_equal(found.labels[count:], before.labels)
+    else:
+        assert found.labels is None
