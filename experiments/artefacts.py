@@ -95,11 +95,11 @@ def count(labels, area):
 
 def found(model, image):
     """Labels, excluded pixels and probability before and after the exclusions."""
-    maps = windows.predict_maps(model, image, as_it_is=True)
+    maps = windows.predict_maps(model, image)
     before = instances.separate(maps)[0], maps[..., 0] >= 0.5
     covered, ink = artefacts.cover_ink(image, MPP)
     if ink.any():
-        maps = windows.predict_maps(model, covered, as_it_is=True)
+        maps = windows.predict_maps(model, covered)
     labels, _, excluded = artefacts.nuclei_in_tissue(maps, covered, ink, MPP)
     return before, (labels, maps[..., 0] >= 0.5), excluded
 
@@ -161,7 +161,7 @@ def beside(name, model, samples):
         covered, ink = artefacts.cover_ink(written, MPP)
         rows.append([])
         for image in (sample.image, written, covered):
-            mask = windows.predict(model, image, as_it_is=True) >= 0.5
+            mask = windows.predict(model, image) >= 0.5
             rows[-1].append(pixels.confusion(mask[~ink], sample.mask[~ink]).scores().dice)
     print(f"{name}: Dice beside ink, without, with, covered: {np.mean(rows, axis=0).round(3)}")
 

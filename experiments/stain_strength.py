@@ -23,6 +23,7 @@ from nuclei.figures import matches
 from nuclei.figures.style import figure_style, save_figure
 from nuclei.images.resolution import MPP
 from nuclei.prediction import artefacts, engines, instances, stain_strength, windows
+from nuclei.prediction.image import predict_image
 from nuclei.scores import pixels
 from nuclei.scores.objects import object_scores
 
@@ -35,11 +36,25 @@ def strengths(samples):
     return np.sort([stain_strength.strength(image) for image in small])
 
 
-def score(engine, sample, image, as_it_is):
-    """Dice and AJI of a sample, predicted from another image of it."""
-    maps = windows.predict_maps(engine, image, as_it_is=as_it_is)
-    dice = pixels.confusion(maps[..., 0] >= 0.5, sample.mask).scores().dice
-    return dice, object_scores(instances.separate(maps)[0], sample.labels).aji
+def as_it_is(engine, image):
+    """The mask and the labels of an image whose stain is not changed."""
+    maps = windows.predict_maps(engine, image)
+    return maps[..., 0] >= 0.5, instances.separate(maps)[0]
+
+
+def within_range(engine, image):
+    """The mask and the labels that users get."""
+    found = predict_image(engine, image)
+    return found.mask, found.labels
+
+
+WAYS = {"as it is": as_it_is, "within the range": within_range}
+
+
+def score(sample, mask, labels):
+    """Dice and AJI of a sample."""
+    dice = pixels.confusion(mask, sample.mask).scores().dice
+    return dice, object_scores(labels, sample.labels).aji
 
 
 @figure_style()
@@ -49,9 +64,8 @@ def draw(engine, model, samples):
     image = stain_strength.multiplied(sample.image, 0.35)
     figure = Figure(figsize=(8, 4.9))
     figure.suptitle(f"{model}, {sample.organ} at 0.35 times its optical density")
-    titles = "as it is", "within the range"
-    for axis, title, as_it_is in zip(figure.subplots(1, 2), titles, (True, False), strict=True):
-        labels, _ = instances.separate(windows.predict_maps(engine, image, as_it_is=as_it_is))
+    for axis, (title, found) in zip(figure.subplots(1, 2), WAYS.items(), strict=True):
+        _, labels = found(engine, image)
         matches.show(axis, image, labels, sample.labels, title, crop=400)
     matches.explain(figure)
     return figure
@@ -71,7 +85,7 @@ def main():
         print(f"{model}: Dice, AJI as they are, and within the range")
         for density in tqdm(DENSITIES, desc=model, leave=False):
             found = [
-                [score(engine, sample, image, as_it_is) for as_it_is in (True, False)]
+                [score(sample, *found(engine, image)) for found in WAYS.values()]
                 for sample in samples["val"]
                 for image in [stain_strength.multiplied(sample.image, density)]
             ]

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from .atomic import write_csv, write_json
 from .data import patches
 from .errors import InputError, counted
-from .prediction import instances, windows
 from .prediction.engines import as_engine
+from .prediction.image import find_nuclei, predict_maps
 from .scores import pixels
 from .scores.intervals import bootstrap_interval, format_p, paired_test
 from .scores.objects import object_scores
@@ -40,10 +40,10 @@ PATCH_BATCH = 12
 def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_only=False):
     """Score a model by the protocol of this project.
 
-    Each whole image is predicted and compared with its mask at one threshold. If all images have
-    labels, the nuclei from `instances.separate` are compared with the labels. Then the patches of
-    each image are predicted separately, as in older work on this task, and pooled; an image of
-    MoNuSeg has 36.
+    Each whole image is predicted, as by `predict_image`, and compared with its mask at one
+    threshold. If all images have labels, the nuclei that are found are compared with them. Then the
+    patches of each image are predicted separately, as in older work on this task, and pooled; an
+    image of MoNuSeg has 36.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ def evaluate(model, samples, threshold=0.5, augment=False, progress=True, whole_
     labelled = all(sample.labels is not None for sample in samples)
     for sample in tqdm(samples, desc="evaluate", unit="image", disable=not progress):
         start = perf_counter()
-        maps = windows.predict_maps(engine, sample.image, augment=augment)
+        maps = predict_maps(engine, sample.image, augment=augment)
         seconds.append(perf_counter() - start)
-        whole.append(_measure(maps[..., 0], sample.mask, threshold))
+        found = find_nuclei(maps, threshold)
+        whole.append(_measure(found.probability, sample.mask, threshold))
         facts = {"name": sample.name, "patient": sample.patient, "organ": sample.organ}
         images.append(facts | _pool(whole[-1:]))
         if labelled:
-            labels, _ = instances.separate(maps, threshold)
-            images[-1] |= asdict(object_scores(labels, sample.labels))
+            images[-1] |= asdict(object_scores(found.labels, sample.labels))
     scores = [name for name in images[0] if name not in NO_SCORES]
     report = {
         "model": engine.network,

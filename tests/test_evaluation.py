@@ -22,12 +22,17 @@ def sample(name, organ, predicted, truth):
     return Sample(name=name, patient=name[:5], organ=organ, image=image, mask=truth, labels=None)
 
 
+def chequered(height, width):
+    """A mask of which half is nuclei, squares of 25 pixels."""
+    rows, columns = np.indices((height, width)) // 25
+    return (rows + columns) % 2 == 0
+
+
 @pytest.fixture(scope="module")
 def samples():
-    truth = np.zeros((300, 200), bool)
-    truth[:150] = True
+    truth = chequered(300, 200)
     half = truth.copy()
-    half[:75] = False  # half of the nuclei are missed
+    half[:150] = False  # half of the nuclei are missed
     small = truth[75:225]  # half as many pixels, all of them wrong
     return [
         sample("first image", "lung", truth, truth),
@@ -62,7 +67,7 @@ def test_mean_pooled_and_organs_differ_as_they_should(report):
     low, high = intervals.bootstrap_interval(dice)
     assert report["mean"]["dice"]["low"] == pytest.approx(low)
     assert report["mean"]["dice"]["high"] == pytest.approx(high)
-    # In units of 75 rows: TP 2 + 1 + 0, FP 0 + 0 + 1, FN 0 + 1 + 1; 7 right and 3 wrong.
+    # In units of 15,000 pixels: TP 2 + 1 + 0, FP 0 + 0 + 1, FN 0 + 1 + 1; 7 right and 3 wrong.
     assert report["pooled"]["dice"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 2))
     loss = -(7 * np.log(0.8) + 3 * np.log(0.2)) / 10
     assert report["pooled"]["loss"] == pytest.approx(loss, rel=1e-5)
@@ -105,11 +110,13 @@ def test_one_image_has_no_interval(samples):
     assert "95% interval" in of_several and "p (Wilcoxon)" in of_several
 
 
-def test_threshold_is_where_nuclei_begin(samples):
-    report = evaluation.evaluate(Red(), samples[:1], threshold=0.9, progress=False)
+def test_threshold_is_where_nuclei_begin():
+    truth = chequered(50, 50)  # all of it could be one nucleus
+    small = [sample("small", "lung", truth, truth)]
+    report = evaluation.evaluate(Red(), small, threshold=0.9, progress=False)
     assert report["threshold"] == 0.9
     assert report["pooled"]["recall"] == report["patches"]["recall"] == 0
-    report = evaluation.evaluate(Red(), samples[:1], threshold=0.1, progress=False)
+    report = evaluation.evaluate(Red(), small, threshold=0.1, progress=False)
     assert report["pooled"]["recall"] == report["patches"]["recall"] == 1
     assert report["pooled"]["precision"] == pytest.approx(0.5)
 
@@ -152,13 +159,24 @@ class DarkOrRed(Red):
         return np.float32((batch[..., 1:2] < 50) | (batch[..., :1] == 204))
 
 
+def test_what_is_too_large_for_a_nucleus_is_none_as_with_predict():
+    truth = np.zeros((300, 300), bool)
+    truth[50:100, 50:100] = True
+    found = truth.copy()
+    found[150:] = True
+    (scores,) = evaluation.evaluate(Red(), [sample("a", "", found, truth)], progress=False)[
+        "images"
+    ]
+    assert scores["dice"] == 1
+
+
 def test_black_borders_are_no_nuclei_as_with_predict():
     truth = np.zeros((300, 300), bool)
     truth[50:100, 50:100] = True
     image = np.full((*truth.shape, 3), (150, 90, 150), np.uint8)
     image[truth, 0] = 204
     image[:, 150:] = 0
-    assert windows.predict(DarkOrRed(), image, as_it_is=True)[:, 150:].all()
+    assert windows.predict(DarkOrRed(), image)[:, 150:].all()
     framed = Sample("framed", "framed", "", image, truth, None)
     (scores,) = evaluation.evaluate(DarkOrRed(), [framed], progress=False)["images"]
     assert scores["dice"] == 1
@@ -199,9 +217,9 @@ class TestNuclei:
 def test_augmentation_reaches_the_prediction_of_whole_images(samples, monkeypatch):
     asked, original = [], windows.predict_maps
 
-    def watched(model, image, augment):
+    def watched(model, image, augment, **options):
         asked.append(augment)
-        return original(model, image, augment=augment)
+        return original(model, image, augment=augment, **options)
 
     monkeypatch.setattr(windows, "predict_maps", watched)
     for augment in (False, True):

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..images.scaling import middle_of
-from ..prediction import instances, windows
+from ..prediction.image import predict_image
 from ..prediction.overlay import outline
 from ..scores.objects import Overlaps
 from .style import figure_style
@@ -63,8 +63,7 @@ def best_median_worst(model, samples, report, title, crop=400):
     axes = figure.subplots(1, len(chosen), squeeze=False)[0]
     for axis, number in zip(axes, chosen, strict=True):
         sample, scores = samples[number], report["images"][number]
-        maps = windows.predict_maps(model, sample.image, progress=False)
-        labels, _ = instances.separate(maps, report["threshold"])
+        labels = predict_image(model, sample.image, threshold=report["threshold"]).labels
         title = f"{headline(sample)}, PQ {scores['pq']:.3f}"
         show(axis, sample.image, labels, sample.labels, title, crop)
     explain(figure)

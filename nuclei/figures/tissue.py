@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from ..images.scaling import middle_of
-from ..prediction import windows
+from ..prediction.image import predict_image
 from ..prediction.overlay import CYAN
 from .style import BLUE, VERMILION, YELLOW, figure_style, label_outside
 
@@ -184,7 +184,7 @@ def best_median_worst(model, samples, report, title):
 def worst(model, samples, report, title, number=3, augment=False):
     """Show the predictions of the images with the lowest Dice; as `best_median_worst`.
 
-    `augment` is that of the report, see `windows.predict_maps`.
+    `augment` is that of the report, see `predict_image`.
     """
     chosen = _by_dice(report)[:number]
     return _chosen(model, samples, report, chosen, f"{title}: lowest Dice", augment)
@@ -202,7 +202,8 @@ def headline(sample):
 def _chosen(model, samples, report, chosen, title, augment=False):
     """Show some images of a report, by their numbers."""
     shown = [samples[i] for i in chosen]
-    maps = [windows.predict(model, sample.image, augment=augment) for sample in shown]
+    options = {"threshold": report["threshold"], "augment": augment}
+    maps = [predict_image(model, sample.image, **options).probability for sample in shown]
     titles = [
         f"{headline(sample)}, Dice {report['images'][i]['dice']:.3f}\ny (pixels)"
         for i, sample in zip(chosen, shown, strict=True)

@@ -1,4 +1,4 @@
-"""Find the nuclei of an image of any resolution: the one function to call for plain images."""
+"""Find the nuclei of an image of any resolution, stain and scanner: `predict_image`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ def predict_maps(model, image, mpp=None, augment=False, progress=False):
     covered, ink = artefacts.cover_ink(scaled, used)
     stain = stain_strength.factor(artefacts.shrunk(covered, used, artefacts.GLASS_MPP))
     seen = stain_strength.multiplied(covered, stain)
-    values = windows.predict_maps(model, seen, augment=augment, progress=progress, as_it_is=True)
+    values = windows.predict_maps(model, seen, augment=augment, progress=progress)
     return Maps(image, mpp, covered, ink, used, stain, values)
 
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from ..data.stains import optical_density, transmitted
-from ..images.resolution import MPP
 from . import artefacts
 
 PALEST, DARKEST = 0.22, 1.13
@@ -84,22 +83,6 @@ def multiplied(image, factor):
         return image
     values = np.arange(256, dtype=np.uint8).reshape(1, 256)
     return cv2.LUT(image, transmitted(factor * optical_density(values)))
-
-
-def within_range(image):
-    """Bring an image whose stain is too pale or too dark into the range.
-
-    Parameters
-    ----------
-    image : ndarray of uint8, shape (H, W, 3)
-        RGB, at about 0.25 um per pixel, without ink.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-        The image itself if it is within the range.
-    """
-    return multiplied(image, factor(artefacts.shrunk(image, MPP, artefacts.GLASS_MPP)))
 
 
 def notice(name, factor):

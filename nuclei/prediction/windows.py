@@ -8,8 +8,6 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
-from ..images.resolution import MPP
-from . import artefacts, stain_strength
 from .engines import as_engine
 from .test_time_augmentation import test_time_augmentation
 
@@ -52,16 +50,11 @@ def predict(model, image, **options):
 
 
 def predict_maps(
-    model,
-    image,
-    window=1056,
-    overlap=128,
-    batch_size=1,
-    augment=False,
-    progress=False,
-    as_it_is=False,
+    model, image, window=1056, overlap=128, batch_size=1, augment=False, progress=False
 ):
-    """Predict all output channels of a model for every pixel of an image.
+    """Predict all output channels of a model for every pixel of an image, as it is.
+
+    `image.predict_maps` is for tissue of any laboratory: ink, stain and resolution count there.
 
     The image is extended by reflection and cut into windows of one size. The borders of the windows
     are discarded, and the overlaps that remain are blended. Memory is needed for one batch of
@@ -88,9 +81,6 @@ def predict_maps(
     progress : bool or callable
         Show a progress bar over the windows. A callable is given the list of batches and iterates
         over it, as `tqdm.tqdm` does.
-    as_it_is : bool
-        Otherwise there are no nuclei in ink, which is covered, see `artefacts`, and very pale and
-        very dark stain is changed, see `stain_strength`.
 
     Returns
     -------
@@ -112,19 +102,13 @@ def predict_maps(
         )
 
     engine = as_engine(model)
-    ink = np.zeros(image.shape[:2], bool)
-    if not as_it_is:
-        image, ink = artefacts.cover_ink(image, MPP)
-        image = stain_strength.within_range(image)
 
     def predicted(view, title):
         bar = partial(tqdm, desc=title, unit="batch", leave=False, disable=not progress)
         bar = progress if callable(progress) else bar
         return _predict_view(engine, view, window, overlap, batch_size, bar)
 
-    maps = test_time_augmentation(predicted, image, augment)
-    maps[ink] = 0
-    return maps
+    return test_time_augmentation(predicted, image, augment)
 
 
 def checked(image):

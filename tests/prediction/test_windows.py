@@ -59,7 +59,7 @@ def noise(*shape):
 @pytest.mark.parametrize("augment", [False, True])
 def test_every_pixel_of_any_size_lands_where_it_belongs(shape, augment):
     image = noise(*shape)
-    options = SMALL | {"batch_size": 3, "augment": augment, "as_it_is": True}
+    options = SMALL | {"batch_size": 3, "augment": augment}
     probability = predict(Bordered(), image, **options)
     assert probability.shape == shape
     assert probability.dtype == np.float32
