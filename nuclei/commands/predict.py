@@ -73,7 +73,11 @@ def run(options):
     from ..slides.files import find, left_out
     from ..slides.readers import is_slide
 
-    paths, unseen = find(options.image), left_out(options.image, options.out)
+    unseen = left_out(options.image, options.out)
+    try:
+        paths = find(options.image)
+    except InputError as error:  # that it is there, but left out, may be why nothing is found
+        raise InputError(" ".join([str(error), *unseen])) from None
     destination.check(paths, options)
     slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
