@@ -53,12 +53,13 @@ def run(options):
     from ..data import alterations, loading, seen
     from ..prediction import engines
 
+    names = [name for name in (options.model, options.second) if name]
+    chosen = [engines.choose(name, options.engine) for name in names]
     data = loading.source(options.data)
     if options.split == "all" and loading.is_monuseg(options.data):
         raise InputError(f"--split all is for a folder of your own, not {data}: use test or val.")
     samples = loading.load(options.data, options.split)
     count = counted(len(samples), "image")
-    names = [name for name in (options.model, options.second) if name]
     for name in names:
         if known := [*seen.among(seen.read(name), samples)]:
             print(
@@ -69,7 +70,7 @@ def run(options):
     if options.alter:
         samples = alterations.altered(samples, options.alter)
         count += f", {options.alter}"
-    models = [engines.load(name, options.engine) for name in names]
+    models = [engines.load(*one) for one in zip(names, chosen, strict=True)]
     reports = []
     asked = {"data": data, "split": options.split}
     asked |= {"altered": options.alter, "augment": options.augment}

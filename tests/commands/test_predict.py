@@ -246,7 +246,12 @@ def test_an_image_that_is_named_twice_is_predicted_once(here, pixels, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["predict none x.png --out out", "evaluate none --data canonical"]
+    "command",
+    [
+        "predict none x.png --out out",
+        "evaluate none --data canonical",
+        "evaluate unet none --data nowhere",  # before images are looked for
+    ],
 )
 def test_an_unknown_model_leaves_nothing_behind(here, canonical, pixels, capsys, command):
     save(here / "x.png", pixels)
