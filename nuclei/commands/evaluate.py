@@ -2,9 +2,16 @@
 
 import sys
 
-from ..atomic import expand
+from ..atomic import expand, explain_write_errors
 from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
+
+OURS = {
+    "json": (b'{\n "data": ', b'{\n "reports": '),
+    "csv": b"model,name,",
+    "figure": b"\x89PNG",
+}
+"""How results begin, by the option that names them."""
 
 FEW = 6
 """With fewer images, the Wilcoxon test of `paired_test` gives no p below 0.05."""
@@ -41,22 +48,18 @@ def add(commands, model):
 
 def run(options):
     """Score models; return the exit code."""
-    files = [path for path in (options.json, options.csv, options.figure) if path]
-    for path in files:  # check before minutes of work
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: choose a file in it for the results.")
-        if sum(path.resolve() == other.resolve() for other in files) > 1:
-            raise InputError(f"{path} cannot hold two results: choose a file for each.")
+    _check_results(options)  # before minutes of work
     from .. import evaluation
     from ..data import alterations, loading, seen
     from ..prediction import engines
 
+    names = [name for name in (options.model, options.second) if name]
+    chosen = [engines.choose(name, options.engine) for name in names]
     data = loading.source(options.data)
     if options.split == "all" and loading.is_monuseg(options.data):
         raise InputError(f"--split all is for a folder of your own, not {data}: use test or val.")
     samples = loading.load(options.data, options.split)
     count = counted(len(samples), "image")
-    names = [name for name in (options.model, options.second) if name]
     for name in names:
         if known := [*seen.among(seen.read(name), samples)]:
             print(
@@ -67,7 +70,7 @@ def run(options):
     if options.alter:
         samples = alterations.altered(samples, options.alter)
         count += f", {options.alter}"
-    models = [engines.load(name, options.engine) for name in names]
+    models = [engines.load(*one) for one in zip(names, chosen, strict=True)]
     reports = []
     asked = {"data": data, "split": options.split}
     asked |= {"altered": options.alter, "augment": options.augment}
@@ -110,3 +113,27 @@ def run(options):
         figure = worst(models[0], samples, reports[0], title, augment=options.augment)
         save_figure(figure, options.figure)
     return 0
+
+
+def _check_results(options):
+    """Raise an InputError if results cannot be written, or would replace other files."""
+    files = {option: path for option in OURS if (path := getattr(options, option))}
+    for option, path in files.items():
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: choose a file in it for the results.")
+        if sum(path.resolve() == other.resolve() for other in files.values()) > 1:
+            raise InputError(f"{path} cannot hold two results: choose a file for each.")
+        if path.is_file() and not _is_ours(path, option):
+            raise InputError(
+                f"{path} is no earlier result of evaluate and would be replaced: choose another "
+                f"name for --{option}."
+            )
+
+
+def _is_ours(path, option):
+    """Whether a file begins as a result does, or is empty."""
+    with explain_write_errors(path), open(path, "rb") as file:
+        begin = file.read(26)
+    # Figures have a palette, which byte 25 tells, and images of tissue have none.
+    ours = begin.startswith(OURS[option]) and (option != "figure" or begin[25:] == b"\x03")
+    return ours or not begin

@@ -73,7 +73,11 @@ def run(options):
     from ..slides.files import find, left_out
     from ..slides.readers import is_slide
 
-    paths, unseen = find(options.image), left_out(options.image, options.out)
+    unseen = left_out(options.image, options.out)
+    try:
+        paths = find(options.image)
+    except InputError as error:  # that it is there, but left out, may be why nothing is found
+        raise InputError(" ".join([str(error), *unseen])) from None
     destination.check(paths, options)
     slides = [path for path in paths if is_slide(path, options.mpp)]
     if options.anndata:
@@ -241,15 +245,15 @@ def _todo(options, images, batch, engine, kinds):
 
 
 def probability(text):
-    """Parse a number from 0 to 1; argparse shows the name of this function in its errors."""
-    if 0 <= float(text) <= 1:
+    """Parse a number from 0 to 1."""
+    if 0 <= _number(text) <= 1:
         return float(text)
     raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
 
 
 def micrometres(text):
     """Parse a plausible number of micrometres per pixel."""
-    if is_plausible(float(text)):
+    if is_plausible(_number(text)):
         return float(text)
     low, high = PLAUSIBLE
     raise argparse.ArgumentTypeError(
@@ -257,8 +261,15 @@ def micrometres(text):
     )
 
 
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no number: write it as in 0.25") from None
+
+
 def whole(text):
-    """Parse a whole number above 0."""
+    """Parse a whole number above 0; argparse shows the name of this function in its errors."""
     if int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text} is not above 0")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..images.scaling import middle_of
-from .stains import STAINS, optical_density, without_black
+from .stains import SPLIT, optical_density, without_black
 
 REACH = 32
 """Largest shift that is looked for along each axis, in pixels; less in images that are small."""
@@ -69,7 +69,7 @@ def align(image, mask):
     if not inner.any() or inner.all():
         return None
     density = optical_density(without_black(image))
-    stained = _details(density @ np.linalg.inv(STAINS)[:, 0].astype(np.float32))
+    stained = _details(density @ SPLIT[:, 0])
     marked = _details(mask.astype(np.float32))[reach:-reach, reach:-reach]
     fits = cv2.matchTemplate(stained, np.ascontiguousarray(marked), cv2.TM_CCOEFF_NORMED)
     row, column = np.unravel_index(fits.argmax(), fits.shape)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from ..errors import InputError
+from ..errors import InputError, counted
 from ..images import resolution
 from . import folder, loading, monuseg, splits
 from .alignment import Alignment
@@ -155,8 +155,8 @@ def _folder(data):
         entries = found.entries
     notes = ["\n".join(sentences)] if sentences else []
     notes += found.left_out[:FEW]
-    if len(found.left_out) > FEW:
-        notes.append(f"So are {len(found.left_out) - FEW} more files.")
+    if (more := len(found.left_out) - FEW) > 0:
+        notes.append(f"So {'is' if more == 1 else 'are'} {counted(more, 'more file')}.")
     jobs = []
     for entry in entries:
         kinds = [kind for kind in ("mask", "labels", "outlines") if getattr(entry, kind)]

@@ -12,6 +12,9 @@ STAINS = np.array(
 length 1 (Ruifrok & Johnston, Anal. Quant. Cytol. Histol. 23, 2001). The residual is their DAB."""
 STAINS /= np.linalg.norm(STAINS, axis=1, keepdims=True)
 
+SPLIT = np.linalg.inv(STAINS)
+"""Splits optical densities into stains: density (R, G, B) @ SPLIT is the amount of each stain."""
+
 # -log((i + 1) / 256) of every 8-bit value i: a look-up table is ten times as fast as the logarithm.
 _DENSITY = -np.log((np.arange(256, dtype=np.float32) + 1) / 256)
 
@@ -86,7 +89,7 @@ def style(image):
     stained = density[density.mean(axis=2) > STAINED]
     if len(stained) < 0.01 * density[..., 0].size:
         return None
-    amounts = stained @ np.linalg.inv(STAINS)
+    amounts = stained @ SPLIT
     return Style(amounts.mean(axis=0), np.maximum(amounts.std(axis=0), 0.01))
 
 
@@ -114,7 +117,7 @@ def restain(image, own, other):
 def scale_stains(image, factor, offset):
     """Multiply each stain of RGB by its factor, and add an optical density to R, G and B."""
     # One 3 x 3 matrix splits, scales and mixes the stains: new density = density @ change.
-    change = np.linalg.inv(STAINS) @ np.diag(factor) @ STAINS
+    change = SPLIT @ np.diag(factor) @ STAINS
     affine = np.column_stack([change.T, offset]).astype(np.float32)
     return transmitted(cv2.transform(optical_density(image), affine))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..atomic import write_csv
-from ..data.stains import STAINS, optical_density
+from ..data.stains import SPLIT, optical_density
 from ..images.resolution import MPP
 from . import neighbours, shapes
 
@@ -132,8 +132,7 @@ def _rounded(column):
 
 def _stain(densities, stain):
     """Optical density of one stain, of the optical densities of R, G and B."""
-    weights = np.linalg.inv(STAINS)[:, stain]
-    return sum(weight * density for weight, density in zip(weights, densities, strict=True))
+    return sum(weight * one for weight, one in zip(SPLIT[:, stain], densities, strict=True))
 
 
 def add_neighbours(rows, columns):

@@ -48,18 +48,25 @@ def left_out(paths, out):
     Returns
     -------
     list of str
-        A sentence for images in other formats, and one for images in subfolders.
+        A sentence for images in other formats, one for lists of slides, and one for images in
+        subfolders.
     """
     inside = sorted(one for path in paths if path.is_dir() for one in path.iterdir())
     shown = [one for one in inside if not one.name.startswith(".")]
     named = {path.resolve() for path in (*paths, out)}
     others = [one for one in shown if one.suffix.lower() in OTHER_SUFFIXES]
+    lists = [one for one in shown if one.suffix.lower() == ".ndpis"]
     deeper = [one for one in shown if one.resolve() not in named and _holds_images(one)]
     sentences = []
     if others:
         sentences.append(
             f"Left out: {counted(len(others), 'file')} in other formats, such as {others[0]}. Save "
             "them as PNG, TIFF or JPEG."
+        )
+    if lists:
+        sentences.append(
+            f"Left out: {counted(len(lists), 'list')} of slides, such as {lists[0]}. The .ndpi "
+            "files that it names are the slides: put them into this folder."
         )
     if deeper:
         sentences.append(

@@ -134,9 +134,11 @@ def predict(
 
 def _run(job, slide, settings, stem, workers, scheduler):
     started = time.perf_counter()
-    _begin(job, slide, settings)
     overview = slide.overview()
     job = replace(job, stain=stain_strength.factor(overview[0]))
+    # Rounded, because the last digits may differ on another machine.
+    settings = settings | {"stain": round(job.stain, 2)}
+    _begin(job, slide, settings)
     if notice := stain_strength.notice(job.slide, job.stain):
         print(notice, file=sys.stderr)
     todo = tissue_tiles(slide, overview)
@@ -213,7 +215,9 @@ def _begin(job, slide, settings):
     """Create the output folders, or check that they belong to a run with the same settings."""
     begun = Path(job.work) / "settings.json"
     if begun.exists():
-        check_settings(begun, json.loads(begun.read_text(encoding="utf-8")), settings)
+        before = {"stain": 1.0}  # in versions that did not change it
+        before |= json.loads(begun.read_text(encoding="utf-8"))
+        check_settings(begun, before, settings)
         if ome_zarr.is_whole(Path(job.zarr), slide.shape):
             with explain_write_errors(job.zarr):
                 ome_zarr.remove_drafts(Path(job.zarr))

@@ -32,6 +32,14 @@ def test_a_command_that_is_wrong_exits_with_2(capsys, command):
     assert "usage: python -m nuclei" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--mpp 0,25", "--threshold 50%"])
+def test_what_is_no_number_is_said_with_the_cure(capsys, option):
+    with pytest.raises(SystemExit):
+        main(f"predict unet x.png --out out {option}".split())
+    said = "{}: {} is no number: write it as in 0.25".format(*option.split())
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate", "export"])
 def test_every_command_has_help(capsys, command):
     helps = []

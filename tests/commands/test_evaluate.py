@@ -99,7 +99,7 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
     command = ("evaluate", "blind", "unet", "--data", "mine", "--split", "all")
     files = ("--csv", "out/a.csv", "--json", "out/a.json", "--figure", "out/a.png")
     code, output, _ = run(capsys, *command, *files)
-    assert code == 0
+    assert code == 0 and run(capsys, *command, *files)[0] == 0  # it replaces its own results
     assert "blind on mine, all, 4 images: whole" in output and "| skin (2) " in output
     assert "unet against blind, paired by image" in output and "| p (Wilcoxon) " in output
     assert names(here / "out") == ["a.csv", "a.json", "a.png"]
@@ -126,13 +126,22 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
         (("--data", "canonical", "--split", "all"), "not MoNuSeg: use test or val"),
         (("--json", "a/../x.csv", "--csv", "x.csv"), "x.csv cannot hold two results: "),
         (("--json", "x", "--csv", "x", "--figure", "y"), "x cannot hold two results: "),
+        (("--csv", "samples.csv"), "samples.csv is no earlier result .* another name for --csv"),
+        (("--csv", "tissue.png"), "tissue.png is no earlier result"),
+        (("--json", "a.geojson"), "a.geojson is no earlier result .* another name for --json"),
+        (("--figure", "tissue.png"), "tissue.png is no earlier result .* name for --figure"),
     ],
 )
-def test_evaluate_says_what_is_wrong(here, canonical, capsys, arguments, sentence):
+def test_evaluate_says_what_is_wrong(here, canonical, pixels, capsys, arguments, sentence):
     (here / "empty").mkdir()
     (here / "file").touch()
+    (here / "samples.csv").write_text("name,split\n")
+    (here / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    save(here / "tissue.png", pixels)
+    before = {path: path.read_bytes() for path in here.glob("*.*")}
     code, _, errors = run(capsys, "evaluate", "unet", *arguments)
     assert code == 1 and re.search(sentence, errors.splitlines()[-1])
+    assert before == {path: path.read_bytes() for path in before}
 
 
 @pytest.mark.parametrize(

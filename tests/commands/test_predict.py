@@ -130,6 +130,22 @@ def test_images_of_a_folder_in_other_formats_are_counted(here, pixels, capsys):
     assert "Left out: the images" not in predict(capsys, "a")[2]
 
 
+@pytest.mark.parametrize(
+    "file, cure",
+    [
+        ("images/x.png", "1 subfolder, such as a/images. If they are to be predicted, name"),
+        ("x.czi", "1 file in other formats, such as a/x.czi. Save them as PNG, TIFF or JPEG."),
+        ("x.ndpis", "1 list of slides, such as a/x.ndpis. The .ndpi files that it names are"),
+    ],
+)
+def test_a_folder_without_images_says_what_is_left_out(here, pixels, capsys, file, cure):
+    (here / "a").mkdir()
+    save(here / "a" / file, pixels, format="PNG")
+    code, _, errors = predict(capsys, "a")
+    assert code == 1 and errors.startswith("a contains no PNG, TIFF, JPEG or slide: use another")
+    assert cure in errors and errors.count("\n") == 1
+
+
 def test_transparent_pixels_lie_over_white(here, pixels, capsys):
     alpha = np.full((30, 41, 1), 255, np.uint8)
     alpha[20:] = 0
@@ -230,7 +246,12 @@ def test_an_image_that_is_named_twice_is_predicted_once(here, pixels, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["predict none x.png --out out", "evaluate none --data canonical"]
+    "command",
+    [
+        "predict none x.png --out out",
+        "evaluate none --data canonical",
+        "evaluate unet none --data nowhere",  # before images are looked for
+    ],
 )
 def test_an_unknown_model_leaves_nothing_behind(here, canonical, pixels, capsys, command):
     save(here / "x.png", pixels)

@@ -195,6 +195,14 @@ def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):
     assert run(capsys, tmp_path / "nowhere")[0] == 1
 
 
+@pytest.mark.parametrize("number, last", [(6, "So is 1 more file."), (7, "So are 2 more files.")])
+def test_of_many_files_that_are_left_out_the_others_are_counted(tmp_path, tissue, number, last):
+    write(tmp_path, "a", *tissue[1])
+    for file in range(number):
+        (tmp_path / f"{file}.webp").touch()
+    assert last in check.check(tmp_path).notes
+
+
 def test_nuclei_of_an_unusual_size_are_said(tissue):
     labels = tissue[1][1]
     rows = [check.Row("a", "train", "a", area=float(np.median(np.bincount(labels.ravel())[1:])))]

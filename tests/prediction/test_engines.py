@@ -202,6 +202,12 @@ def test_what_cannot_be_loaded_is_said(folder, with_int8, monkeypatch):
         engines.load(folder, "openvino-int8")
 
 
+@pytest.mark.parametrize("engine", [engines.AUTO, *engines.ENGINES])
+def test_no_engine_is_chosen_for_a_model_that_is_not_there(engine):
+    with pytest.raises(InputError, match="There is no model unett: choose one of"):
+        engines.choose("unett", engine)
+
+
 def test_what_openvino_cannot_read_names_the_version_that_can(with_int8):
     path = with_int8 / "small.int8.zip"
     content = files.read(path)

@@ -22,7 +22,7 @@ from slide_results import assert_same, results
 
 from nuclei.atomic import locked
 from nuclei.errors import InputError, SlideError
-from nuclei.prediction import engines
+from nuclei.prediction import engines, stain_strength
 from nuclei.slides import dask_cluster, ome_zarr
 from nuclei.slides import predict as predict_slide
 
@@ -317,3 +317,25 @@ class TestTrouble:
     def test_other_settings_are_not_mixed(self, undisturbed, slide, tmp_path):
         with pytest.raises(InputError, match=r"another threshold \(0.5, not 0.7\)"):
             predict_slide.predict("red", slide, tmp_path / "undisturbed", threshold=0.7)
+
+    @pytest.mark.parametrize("older", [False, True])
+    def test_tiles_that_saw_another_stain_are_not_mixed(
+        self, undisturbed, red, slide, tmp_path, monkeypatch, older
+    ):
+        """Settings of an older version do not name the stain, which it did not change."""
+        red.ends_at = 3
+        with pytest.raises(InputError, match="disk is full"):
+            predict_slide.predict("red", slide, tmp_path / "out")
+        begun = tmp_path / "out" / "slide.work" / "settings.json"
+        settings = json.loads(begun.read_text())
+        if older:
+            del settings["stain"]
+            begun.write_text(json.dumps(settings))
+        with monkeypatch.context() as patched:
+            patched.setattr(stain_strength, "factor", lambda image: 1.5)
+            with pytest.raises(SlideError, match=r"another stain \(1.0, not 1.5\): use another"):
+                predict_slide.predict("red", slide, tmp_path / "out")
+        red.calls, red.ends_at = 0, None
+        predict_slide.predict("red", slide, tmp_path / "out")
+        assert red.calls < 4
+        assert_same(results(tmp_path / "out"), undisturbed)

@@ -45,9 +45,9 @@ def choose(name, engine=AUTO):
     """
     if engine not in (AUTO, *ENGINES):
         raise InputError(f"There is no engine {engine}: choose {AUTO}, {', '.join(ENGINES)}.")
+    folder = modelfiles.find(name)
     if engine != AUTO:
         return engine
-    folder = modelfiles.find(name)
     if gpus.may_be_used() and _keras_sees_gpu():
         return "keras"
     if importlib.util.find_spec("openvino") is None:
