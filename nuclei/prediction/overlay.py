@@ -1,7 +1,9 @@
 """Draw outlines of nuclei into the pixels of an image; `figures.tissue` draws them in figures."""
 
+import cv2
 import numpy as np
-from skimage.segmentation import find_boundaries
+
+from .instances import CROSS
 
 CYAN = (0, 229, 255)
 """RGB, 0..255: a hue far from those of both stains, also used in `figures.tissue`."""
@@ -24,5 +26,22 @@ def outline(image, mask, color=CYAN):
     ndarray of uint8, shape (H, W, 3)
         A copy with lines two pixels wide: the last pixel inside and the first pixel outside.
     """
-    lines = find_boundaries(mask, mode="thick")
-    return np.where(lines[..., None], np.uint8(color), image)
+    return np.where(borders(mask)[..., None], np.uint8(color), image)
+
+
+def borders(mask):
+    """Find the pixels of which one of the four neighbours is in another nucleus, or in none.
+
+    Parameters
+    ----------
+    mask : ndarray of bool or int32, shape (H, W)
+        As for `outline`.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True on both sides of a border, as `find_boundaries` of scikit-image, which takes twice as
+        long, and half a second to load.
+    """
+    numbers = mask.astype(np.float32)
+    return cv2.dilate(numbers, CROSS) != cv2.erode(numbers, CROSS)

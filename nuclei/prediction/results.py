@@ -14,6 +14,7 @@ from ..atomic import atomic_write, expand, explain_write_errors
 from ..images.files import save_png
 from ..images.tiff import is_cut_short
 from . import h5ad, measures, outlines
+from .overlay import outline
 
 RECORD = "nuclei"
 """Keyword of the text in a mask that says what it and the other files were made from."""
@@ -245,8 +246,6 @@ def write(
         if instances:
             _write_nuclei(found, draft, choice, settings)
         if overlay:
-            from .overlay import outline  # not at the top: it loads scikit-image
-
             nuclei = found.labels if instances else found.mask
             save_png(draft("_overlay.png"), outline(found.image, nuclei))
         pixels = found.mask.astype(np.uint8) * 255

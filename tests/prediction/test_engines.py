@@ -254,7 +254,7 @@ print(code, sorted(slow), int(status["VmHWM"].split()[0]) // 1024)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as Linux reports it")
 def test_an_image_takes_no_tensorflow_and_half_a_gigabyte(tmp_path):
     Image.fromarray(synthetic.tissue(seed=0, shape=(1000, 1000))[0]).save(tmp_path / "a.png")
-    words = ["predict", "unet_instances", "a.png", "--instances", "--out", "out"]
+    words = ["predict", "unet_instances", "a.png", "--instances", "--overlay", "--out", "out"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", FAST, *words]
     done = subprocess.run(

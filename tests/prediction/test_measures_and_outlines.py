@@ -9,11 +9,12 @@ import pytest
 from shapely.geometry import shape
 from skimage.draw import polygon
 from skimage.measure import approximate_polygon, find_contours, perimeter_crofton
+from skimage.segmentation import find_boundaries
 
 from nuclei.data import synthetic
 from nuclei.data.stains import STAINS
 from nuclei.data.targets import targets
-from nuclei.prediction import measures, outlines
+from nuclei.prediction import measures, outlines, overlay
 from nuclei.prediction.instances import separate
 
 
@@ -165,3 +166,11 @@ def test_perimeters_are_those_of_scikit_image(any_labels):
 
 def test_no_nuclei_have_no_outlines():
     assert outlines.trace(np.zeros((5, 6), np.int32)) == {}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (64, 48)])
+@pytest.mark.parametrize("count", [2, 5, 70_000])
+def test_borders_are_the_thick_boundaries(shape, count):
+    labels = np.random.default_rng(0).integers(0, count, shape).astype(np.int32)
+    for mask in (labels, labels > 0):
+        assert np.array_equal(overlay.borders(mask), find_boundaries(mask, mode="thick"))
