@@ -66,14 +66,15 @@ def _parser():
     parser = argparse.ArgumentParser("python -m nuclei", description="Segment nuclei in tissue.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     model = {"metavar": "MODEL", "help": "a folder in models/, such as unet, or its path"}
+    models = model | {"help": f"{model['help']}; or several, joined by +, which predict together"}
 
     text = "Download MoNuSeg (CC BY-NC-SA 4.0), verify it and unpack it to data/MoNuSeg."
     command = commands.add_parser("download", help=text, description=text)
     command.set_defaults(command=_download)
 
-    predict.add(commands, model)
+    predict.add(commands, models)
     check.add(commands)
-    evaluate.add(commands, model)
+    evaluate.add(commands, models)
     export.add(commands, model)
     return parser
 

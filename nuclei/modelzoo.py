@@ -20,7 +20,6 @@ with explain_backend():
 __all__ = [
     "MODELS",
     "build",
-    "ensemble",
     "find",
     "identity",
     "load",
@@ -60,40 +59,6 @@ def load(name):
     model = _unset(read_config(folder))
     load_weights(model, weights_file(folder), "restore the file or train the model again.")
     return model
-
-
-def ensemble(names):
-    """Join trained models into one that averages their probabilities.
-
-    Parameters
-    ----------
-    names : sequence of str or Path
-        As for `load`; at least one.
-
-    Returns
-    -------
-    keras.Model
-        Maps raw RGB (B, H, W, 3) to the mean probability (B, H, W, 1). If some of the models have
-        a second channel, the distance, so does the ensemble: the mean over those models.
-
-    Raises
-    ------
-    InputError
-        As in `load`.
-    """
-    image = keras.Input((None, None, 3), name="image")
-    members = [load(name) for name in names]
-    # Unique names, because two members may be the same network.
-    members = [
-        keras.Model(model.input, model.output, name=f"member{number}")
-        for number, model in enumerate(members, start=1)
-    ]
-    outputs = [model(image) for model in members]
-    channels = []
-    for channel in range(max(x.shape[-1] for x in outputs)):
-        maps = [x[..., channel : channel + 1] for x in outputs if x.shape[-1] > channel]
-        channels.append(sum(maps) / len(maps))
-    return keras.Model(image, keras.layers.Concatenate()(channels), name="ensemble")
 
 
 def trained(config, path):

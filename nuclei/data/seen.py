@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from ..errors import InputError
-from ..modelfiles import find, read_metrics
+from ..modelfiles import find, members, read_metrics
 from . import monuseg, signatures, splits
 from .overlap import Reduced
 
@@ -75,7 +75,7 @@ def read(name):
     Parameters
     ----------
     name : str or Path
-        As for `modelfiles.find`.
+        As for `modelfiles.members`.
 
     Returns
     -------
@@ -83,9 +83,9 @@ def read(name):
         Empty if there is no such model, or no record of its training.
     """
     try:
-        metrics = read_metrics(find(name))
+        records = [read_metrics(find(member)) for member in members(name)]
         kinds = "train_patients", "train_pixels", "start_seen"
-        return {one for kind in kinds for one in metrics.get(kind, ())}
+        return {one for metrics in records for kind in kinds for one in metrics.get(kind, ())}
     except (InputError, TypeError, AttributeError):
         return set()
 

@@ -60,27 +60,49 @@ def find(name):
     raise InputError(f"There is no model {name}: choose one of {known}.")
 
 
+def members(name):
+    """Split a name into those of the models that predict together.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `find`; or several names, joined by "+".
+
+    Returns
+    -------
+    list of str or Path
+        The name alone if it is that of a model.
+    """
+    try:
+        find(name)
+    except InputError:
+        return str(name).split("+")
+    return [name]
+
+
 def identity(name):
     """Return one name of a model, by whichever name or path it is given.
 
     Parameters
     ----------
     name : str or Path
-        As for `find`.
+        As for `members`.
 
     Returns
     -------
     str
         The name of a model in `models/`, as "unet" for "models/unet"; else the path of its folder,
-        absolute and without links. `load` takes both.
+        absolute and without links. `load` takes both. Those of several are joined by "+".
 
     Raises
     ------
     InputError
         As in `find`.
     """
-    folder = find(name).resolve()
-    return folder.name if folder.parent == MODELS.resolve() else str(folder)
+    folders = [find(member).resolve() for member in members(name)]
+    return "+".join(
+        folder.name if folder.parent == MODELS.resolve() else str(folder) for folder in folders
+    )
 
 
 def weights_file(folder):

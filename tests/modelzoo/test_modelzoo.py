@@ -11,7 +11,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import reference
 from saved_models import CONFIG, HISTORY, METRICS, assert_equal_weights, refusal
 
 from nuclei import modelfiles, modelzoo
@@ -241,21 +240,3 @@ def test_layers_of_another_kind_are_told_though_their_weights_fit(
     other = modelzoo.build(config | {"arguments": arguments | change})
     with pytest.raises(InputError, match=f"first does not fit this {network}: start from"):
         modelzoo.start_from(other, tmp_path / "first")
-
-
-def test_an_ensemble_averages_probabilities_and_the_distances_that_there_are(tmp_path, trained):
-    with_distance = CONFIG | {"arguments": CONFIG["arguments"] | {"channels": 2}}
-    second = modelzoo.build(with_distance)
-    reference.fill(second)
-    modelzoo.save(tmp_path / "first", trained, CONFIG, HISTORY, METRICS)
-    modelzoo.save(tmp_path / "second", second, with_distance, HISTORY, METRICS)
-    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
-
-    one, two = (keras.ops.convert_to_numpy(model(image)) for model in (trained, second))
-    assert one.shape[-1] == 1 and two.shape[-1] == 2
-    folders = [tmp_path / "first", tmp_path / "second"]
-    both = keras.ops.convert_to_numpy(modelzoo.ensemble(folders)(image))
-    np.testing.assert_allclose(both[..., 0], (one[..., 0] + two[..., 0]) / 2, atol=1e-6)
-    np.testing.assert_allclose(both[..., 1], two[..., 1], atol=1e-6)
-    alone = keras.ops.convert_to_numpy(modelzoo.ensemble(folders[:1])(image))
-    np.testing.assert_allclose(alone, one, atol=1e-6)

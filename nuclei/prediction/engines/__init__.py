@@ -2,9 +2,9 @@
 
 An engine has a `name`, the number of output `channels`, the name of the `network`, and
 `forward(batch)`, which maps raw RGB (B, H, W, 3) to float32 (B, H, W, channels). `choose` says
-which engine predicts a model, `load` loads it. `keras_engine` and `openvino_engine` run networks,
-`convert` makes an OpenVINO model from a Keras model, `files` keeps it, and `openvino_package`
-imports OpenVINO.
+which engine predicts a model, `load` loads it. `keras_engine` and `openvino_engine` run a network,
+`ensemble` several. `convert` makes an OpenVINO model from a Keras model, `files` keeps it, and
+`openvino_package` imports OpenVINO.
 """
 
 from .keras_engine import KerasEngine, as_engine

@@ -8,10 +8,13 @@ from ... import gpus, keras_backend, modelfiles
 from ...errors import InputError
 from ...keras_backend import silence_native_stderr
 from . import convert, files
+from .ensemble import Ensemble
 from .keras_engine import KerasEngine
 from .openvino_engine import OpenVINOEngine
 
 ENGINES = ("keras", "openvino", "openvino-int8")
+"""Slowest first."""
+
 AUTO = "auto"
 
 CHANNELS = 1, 2
@@ -24,12 +27,12 @@ def choose(name, engine=AUTO):
     "auto" is Keras where it sees a GPU. Otherwise it is int8 where the model has an int8 file that
     fits its weights, else float32 where OpenVINO is installed and the model was converted or can be
     (by TensorFlow), else Keras. If a file does not fit, or OpenVINO is missing, a sentence on
-    standard error says so.
+    standard error says so. Of several models, the slowest choice is that of all.
 
     Parameters
     ----------
     name : str or Path
-        As for `modelfiles.find`.
+        As for `modelfiles.members`.
     engine : str
         "auto", or one of `ENGINES`, which is then returned.
 
@@ -45,6 +48,9 @@ def choose(name, engine=AUTO):
     """
     if engine not in (AUTO, *ENGINES):
         raise InputError(f"There is no engine {engine}: choose {AUTO}, {', '.join(ENGINES)}.")
+    members = modelfiles.members(name)
+    if len(members) > 1:
+        return min((choose(member, engine) for member in members), key=ENGINES.index)
     folder = modelfiles.find(name)
     if engine != AUTO:
         return engine
@@ -70,18 +76,18 @@ def choose(name, engine=AUTO):
 
 
 def load(name, engine=AUTO):
-    """Load a trained model into an engine.
+    """Load a trained model, or several that predict together, into an engine.
 
     Parameters
     ----------
     name : str or Path
-        As for `modelfiles.find`.
+        As for `modelfiles.members`.
     engine : str
         "auto", see `choose`; "keras"; "openvino", float32; or "openvino-int8".
 
     Returns
     -------
-    KerasEngine or OpenVINOEngine
+    KerasEngine, OpenVINOEngine or Ensemble
         For `windows.predict` and all that takes a Keras model for prediction.
 
     Raises
@@ -90,7 +96,10 @@ def load(name, engine=AUTO):
         If there is no such model or engine, the model has no int8 file that fits its weights,
         OpenVINO is not installed, or a file is damaged.
     """
-    engine, folder = choose(name, engine), modelfiles.find(name)
+    engine, members = choose(name, engine), modelfiles.members(name)
+    if len(members) > 1:
+        return Ensemble([load(member, engine) for member in members])
+    folder = modelfiles.find(name)
     loaded = _load(engine, folder)
     if loaded.channels not in CHANNELS:
         raise InputError(
@@ -150,7 +159,7 @@ def fingerprint(name, engine):
     Parameters
     ----------
     name : str or Path
-        As for `modelfiles.find`.
+        As for `modelfiles.members`.
     engine : str
         One of `ENGINES`.
 
@@ -164,6 +173,10 @@ def fingerprint(name, engine):
     InputError
         If a file cannot be read.
     """
+    members = modelfiles.members(name)
+    if len(members) > 1:
+        both = "".join(fingerprint(member, engine) for member in members)
+        return hashlib.sha256(both.encode()).hexdigest()[:16]
     folder = modelfiles.find(name)
     digest = hashlib.sha256(modelfiles.fingerprint(folder).encode())
     if engine == "openvino-int8" and (path := modelfiles.int8_file(folder)).exists():
