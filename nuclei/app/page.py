@@ -42,7 +42,7 @@ class Page:
     Parameters
     ----------
     model : str
-        The model that is chosen first, as for `modelfiles.find`.
+        The model that is chosen first, as for `modelfiles.members`.
     threshold, min_score : float
         Where the sliders stand first.
     slides : str

@@ -28,7 +28,7 @@ class Job:
     grid : TileGrid
         Tiles of the slide, at the resolution at which it is read.
     model : str
-        Name or path, as for `modelfiles.find`.
+        Name or path, as for `modelfiles.members`.
     weights : str
         Hash of the model's weights and configuration; a changed model is loaded again.
     threshold : float

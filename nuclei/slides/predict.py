@@ -59,7 +59,7 @@ def predict(
     Parameters
     ----------
     model : str
-        Name or path, as for `modelfiles.find`.
+        Name or path, as for `modelfiles.members`.
     slide : str or Path
         As for `slide.Slide`. Results of a link are named after the link.
     out : str or Path
