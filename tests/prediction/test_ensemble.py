@@ -70,6 +70,25 @@ def test_a_folder_with_a_plus_in_its_name_is_one_model(folders, tmp_path):
     assert engines.load(tmp_path / "a+b", "keras").channels == 1
 
 
+def test_a_path_with_a_plus_can_be_one_of_several(folders, tmp_path):
+    place = tmp_path / "c++"
+    place.mkdir()
+    for folder in folders:
+        (place / folder.name).symlink_to(folder)
+    one, two = (str(place / folder.name) for folder in folders)
+    assert modelfiles.members(f"{one}+unet+{two}") == [one, "unet", two]
+    assert modelfiles.members(f"{place / 'misspelt'}+unet") == [str(place / "misspelt"), "unet"]
+    with pytest.raises(InputError, match=r"There is no model .*c\+\+/misspelt: choose"):
+        engines.choose(str(place / "misspelt"))
+
+
+@pytest.mark.parametrize("name", ["", "unet+", "+unet", "unet++segnet"])
+def test_no_name_is_not_the_folder_in_which_the_command_runs(folders, name, monkeypatch):
+    monkeypatch.chdir(folders[0])
+    with pytest.raises(InputError, match="There is no model without a name: choose one of"):
+        engines.choose(name)
+
+
 def test_they_have_one_identity_and_one_fingerprint(folders, both):
     assert modelfiles.identity(both) == both
     assert modelfiles.identity(f"models/unet+{folders[0]}") == f"unet+{folders[0]}"
@@ -80,6 +99,7 @@ def test_they_have_one_identity_and_one_fingerprint(folders, both):
 
 def test_they_have_seen_what_each_has_seen(both):
     assert seen.read(both) == {"one", "two"}
+    assert seen.read(f"{both}+unett") == {"one", "two"}
 
 
 def test_the_command_line_takes_them(both, tmp_path, capsys):
