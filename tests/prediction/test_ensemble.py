@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei import gpus, modelfiles, modelzoo
+from nuclei import gpus, keras_backend, modelfiles, modelzoo
 from nuclei.__main__ import main
 from nuclei.data import seen, synthetic
 from nuclei.errors import InputError
 from nuclei.prediction import engines
+from nuclei.prediction.engines import files
 from nuclei.slides.predict import predict as predict_slide
 
 
@@ -45,13 +46,29 @@ def test_probabilities_are_averaged_and_the_distances_that_there_are(folders, bo
     np.testing.assert_allclose(found[..., 1], two[..., 1], atol=1e-6)
 
 
-def test_all_run_on_the_engine_of_the_slowest(folders, monkeypatch):
+def test_all_run_on_the_fastest_engine_that_each_has(folders, monkeypatch):
     monkeypatch.setattr(gpus, "may_be_used", lambda: False)
     assert engines.choose("unet+segnet") == "openvino-int8"
     alone = engines.choose(folders[0])  # which has no int8 file
     assert alone in ("keras", "openvino")
     assert engines.choose(f"unet+{folders[0]}") == alone
     assert engines.choose("unet+segnet", "openvino") == "openvino"
+
+
+def test_all_can_run_on_the_engine_that_is_chosen(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "may_be_used", lambda: False)
+    monkeypatch.setattr(keras_backend, "name", lambda: "jax")  # which converts no model
+    monkeypatch.setattr(files, "cached_file", lambda fingerprint: tmp_path / fingerprint)
+    (tmp_path / modelfiles.fingerprint(folders[0])).touch()
+    assert engines.choose(folders[0]) == "openvino"
+    assert engines.choose(f"unet+{folders[0]}") == "keras"
+
+
+def test_a_missing_openvino_is_said_once(both, monkeypatch, capsys):
+    monkeypatch.setattr(gpus, "may_be_used", lambda: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert engines.choose(both) == "keras"
+    assert capsys.readouterr().err.count("OpenVINO is not installed") == 1
 
 
 def test_int8_needs_an_int8_file_of_each(folders):
