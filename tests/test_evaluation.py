@@ -11,6 +11,7 @@ from nuclei import evaluation
 from nuclei.data import patches
 from nuclei.data.dataset import Sample
 from nuclei.errors import InputError
+from nuclei.images import resolution
 from nuclei.prediction import windows
 from nuclei.scores import intervals, pixels
 
@@ -180,6 +181,11 @@ def test_black_borders_are_no_nuclei_as_with_predict():
     framed = Sample("framed", "framed", "", image, truth, None)
     (scores,) = evaluation.evaluate(DarkOrRed(), [framed], progress=False)["images"]
     assert scores["dice"] == 1
+
+
+def test_images_of_any_size_are_scored(samples, monkeypatch):
+    monkeypatch.setattr(resolution, "LARGE", 40_000)
+    evaluation.evaluate(Red(), samples, progress=False)
 
 
 class TestNuclei:

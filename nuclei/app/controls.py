@@ -52,7 +52,7 @@ class Controls:
     Parameters
     ----------
     model : str
-        The model that is chosen first, as for `modelfiles.members`; offered with those of `models/`.
+        What is chosen first, as for `modelfiles.members`; offered with the models of `models/`.
     threshold, min_score : float
         Where the sliders stand first.
 

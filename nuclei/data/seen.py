@@ -1,6 +1,7 @@
 """What a model was trained on, so that another one that starts from it is not scored on that."""
 
 import hashlib
+from contextlib import suppress
 
 import numpy as np
 
@@ -80,14 +81,15 @@ def read(name):
     Returns
     -------
     set of str
-        Empty if there is no such model, or no record of its training.
+        Those of all models that predict together. A model that is not there, or has no record of
+        its training, adds none.
     """
-    try:
-        records = [read_metrics(find(member)) for member in members(name)]
-        kinds = "train_patients", "train_pixels", "start_seen"
-        return {one for metrics in records for kind in kinds for one in metrics.get(kind, ())}
-    except (InputError, TypeError, AttributeError):
-        return set()
+    found, kinds = set(), ("train_patients", "train_pixels", "start_seen")
+    for member in members(name):
+        with suppress(InputError, TypeError, AttributeError):
+            metrics = read_metrics(find(member))
+            found.update(one for kind in kinds for one in metrics.get(kind, ()))
+    return found
 
 
 def refuse(name, seen, splits):

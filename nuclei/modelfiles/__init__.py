@@ -48,7 +48,8 @@ def find(name):
     InputError
         If there is no such folder, or it cannot be read.
     """
-    for folder in (MODELS / name, expand(name)):
+    # No name, as after the "+" of "unet+", would be that of the folder in which the command runs.
+    for folder in (MODELS / name, expand(name)) if name else ():
         try:
             if (folder / "config.json").is_file():
                 return Path(os.path.abspath(folder))
@@ -57,7 +58,7 @@ def find(name):
         except OSError:  # a name that is too long
             continue
     known = ", ".join(names(MODELS)) or "(none here)"
-    raise InputError(f"There is no model {name}: choose one of {known}.")
+    raise InputError(f"There is no model {name or 'without a name'}: choose one of {known}.")
 
 
 def members(name):
@@ -71,13 +72,20 @@ def members(name):
     Returns
     -------
     list of str or Path
-        The name alone if it is that of a model.
+        The name alone if it is that of a model, or nothing in it is: a path may have a "+", too.
     """
-    try:
-        find(name)
-    except InputError:
-        return str(name).split("+")
+    parts = [] if _is_found(name) else str(name).split("+")
+    for cut in range(1, len(parts)):
+        sides = "+".join(parts[:cut]), "+".join(parts[cut:])
+        if any(map(_is_found, sides)):
+            return [member for side in sides for member in members(side)]
     return [name]
+
+
+def _is_found(name):
+    with suppress(InputError):
+        return bool(find(name))
+    return False
 
 
 def identity(name):

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..atomic import atomic_write
 from ..errors import InputError
+from ..modelfiles import members
 
 PLACE = ("label", "x_um", "y_um")
 """Columns that are no measures: the name of a nucleus and its position."""
@@ -29,14 +30,15 @@ def summary(image, chosen):
     image : str or Path
         The image or slide.
     chosen : dict
-        `model`, a name or a path, the `SETTINGS`, and others that are left out.
+        `model`, as for `modelfiles.members`, the `SETTINGS`, and others that are left out.
 
     Returns
     -------
     dict
         The `settings` of `write`.
     """
-    names = {"image": Path(image).name, "model": Path(chosen["model"]).absolute().name}
+    models = [Path(member).absolute().name for member in members(chosen["model"])]
+    names = {"image": Path(image).name, "model": "+".join(models)}
     return names | {name: chosen[name] for name in SETTINGS}
 
 

@@ -126,7 +126,8 @@ def predict_image(
     ------
     InputError
         If the file cannot be read, the image is not 8-bit RGB or has more than `resolution.LARGE`
-        pixels where it is predicted, its pixels are not square, or `mpp` is implausible.
+        pixels where it is predicted, its pixels are not square, or `mpp` is implausible. RGB in
+        memory may have more, if it is not enlarged.
 
     Examples
     --------
@@ -154,13 +155,14 @@ def predict_maps(model, image, mpp=None, augment=False, progress=False):
     InputError
         As for `predict_image`.
     """
-    name = "The image"
+    # Annotated images are in memory whatever their size, and are scored.
+    name, most = "The image", max(resolution.LARGE, np.size(image) // 3)
     if isinstance(image, (str, Path)):
         name, image = image, read_rgb(image)
         mpp = read_mpp(name) if mpp is None else mpp
     mpp = resolution.MPP if mpp is None else resolution.check(name, mpp)
     image = windows.checked(image)
-    scaled, used = _scaled(image, mpp, name)
+    scaled, used = _scaled(image, mpp, name, most)
     covered, ink = artefacts.cover_ink(scaled, used)
     stain = stain_strength.factor(artefacts.shrunk(covered, used, artefacts.GLASS_MPP))
     seen = stain_strength.multiplied(covered, stain)
@@ -197,11 +199,11 @@ def find_nuclei(maps, threshold=0.5, min_score=confidence.MIN_SCORE):
     return Prediction(image, maps.mpp, probability, mask, labels, scores, excluded, maps.stain)
 
 
-def _scaled(image, mpp, name):
+def _scaled(image, mpp, name, most):
     """The image at the resolution at which it is predicted, and that resolution."""
     used = resolution.predicted_at(mpp)
     shape = [max(1, round(length * mpp / used)) for length in image.shape[:2]]
-    if shape[0] * shape[1] > resolution.LARGE:
+    if shape[0] * shape[1] > most:
         raise InputError(
             f"{name} has {shape[1]} x {shape[0]} pixels at {used:g} um per pixel, which is too "
             "large: cut it into smaller images, or save it as a pyramidal TIFF."

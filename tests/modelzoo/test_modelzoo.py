@@ -152,7 +152,8 @@ def test_jax_compiles_no_random_weights_for_those_of_a_file(model, monkeypatch):
 @pytest.mark.parametrize("name", ["x" * 300, "nul\0", "", os.fsdecode(b"\xff")], ids=ascii)
 def test_a_name_that_no_model_has_gets_a_sentence(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    assert refusal(name).startswith(f"There is no model {name}: choose one of ")
+    shown = name or "without a name"
+    assert refusal(name).startswith(f"There is no model {shown}: choose one of ")
 
 
 def test_what_must_not_be_read_is_not_called_damaged(folder, weights, monkeypatch):

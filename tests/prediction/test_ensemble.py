@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nuclei import gpus, modelfiles, modelzoo
+from nuclei import gpus, keras_backend, modelfiles, modelzoo
 from nuclei.__main__ import main
 from nuclei.data import seen, synthetic
 from nuclei.errors import InputError
 from nuclei.prediction import engines
+from nuclei.prediction.engines import files
 from nuclei.slides.predict import predict as predict_slide
 
 
@@ -45,13 +46,29 @@ def test_probabilities_are_averaged_and_the_distances_that_there_are(folders, bo
     np.testing.assert_allclose(found[..., 1], two[..., 1], atol=1e-6)
 
 
-def test_all_run_on_the_engine_of_the_slowest(folders, monkeypatch):
+def test_all_run_on_the_fastest_engine_that_each_has(folders, monkeypatch):
     monkeypatch.setattr(gpus, "may_be_used", lambda: False)
     assert engines.choose("unet+segnet") == "openvino-int8"
     alone = engines.choose(folders[0])  # which has no int8 file
     assert alone in ("keras", "openvino")
     assert engines.choose(f"unet+{folders[0]}") == alone
     assert engines.choose("unet+segnet", "openvino") == "openvino"
+
+
+def test_all_can_run_on_the_engine_that_is_chosen(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "may_be_used", lambda: False)
+    monkeypatch.setattr(keras_backend, "name", lambda: "jax")  # which converts no model
+    monkeypatch.setattr(files, "cached_file", lambda fingerprint: tmp_path / fingerprint)
+    (tmp_path / modelfiles.fingerprint(folders[0])).touch()
+    assert engines.choose(folders[0]) == "openvino"
+    assert engines.choose(f"unet+{folders[0]}") == "keras"
+
+
+def test_a_missing_openvino_is_said_once(both, monkeypatch, capsys):
+    monkeypatch.setattr(gpus, "may_be_used", lambda: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert engines.choose(both) == "keras"
+    assert capsys.readouterr().err.count("OpenVINO is not installed") == 1
 
 
 def test_int8_needs_an_int8_file_of_each(folders):
@@ -70,6 +87,25 @@ def test_a_folder_with_a_plus_in_its_name_is_one_model(folders, tmp_path):
     assert engines.load(tmp_path / "a+b", "keras").channels == 1
 
 
+def test_a_path_with_a_plus_can_be_one_of_several(folders, tmp_path):
+    place = tmp_path / "c++"
+    place.mkdir()
+    for folder in folders:
+        (place / folder.name).symlink_to(folder)
+    one, two = (str(place / folder.name) for folder in folders)
+    assert modelfiles.members(f"{one}+unet+{two}") == [one, "unet", two]
+    assert modelfiles.members(f"{place / 'misspelt'}+unet") == [str(place / "misspelt"), "unet"]
+    with pytest.raises(InputError, match=r"There is no model .*c\+\+/misspelt: choose"):
+        engines.choose(str(place / "misspelt"))
+
+
+@pytest.mark.parametrize("name", ["", "unet+", "+unet", "unet++segnet"])
+def test_no_name_is_not_the_folder_in_which_the_command_runs(folders, name, monkeypatch):
+    monkeypatch.chdir(folders[0])
+    with pytest.raises(InputError, match="There is no model without a name: choose one of"):
+        engines.choose(name)
+
+
 def test_they_have_one_identity_and_one_fingerprint(folders, both):
     assert modelfiles.identity(both) == both
     assert modelfiles.identity(f"models/unet+{folders[0]}") == f"unet+{folders[0]}"
@@ -80,6 +116,7 @@ def test_they_have_one_identity_and_one_fingerprint(folders, both):
 
 def test_they_have_seen_what_each_has_seen(both):
     assert seen.read(both) == {"one", "two"}
+    assert seen.read(f"{both}+unett") == {"one", "two"}
 
 
 def test_the_command_line_takes_them(both, tmp_path, capsys):

@@ -49,6 +49,8 @@ def test_the_summary_tells_names_and_no_paths():
     told = h5ad.summary("/patients/a.svs", chosen)
     assert (told.pop("image"), told.pop("model")) == ("a.svs", "my_unet")
     assert told.keys() == set(h5ad.SETTINGS)
+    together = chosen | {"model": "unet+/home/me/my_unet"}
+    assert h5ad.summary("/patients/a.svs", together)["model"] == "unet+my_unet"
 
 
 def test_no_nuclei_and_no_neighbour_are_written_too(tmp_path):

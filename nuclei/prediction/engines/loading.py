@@ -13,8 +13,6 @@ from .keras_engine import KerasEngine
 from .openvino_engine import OpenVINOEngine
 
 ENGINES = ("keras", "openvino", "openvino-int8")
-"""Slowest first."""
-
 AUTO = "auto"
 
 CHANNELS = 1, 2
@@ -27,7 +25,7 @@ def choose(name, engine=AUTO):
     "auto" is Keras where it sees a GPU. Otherwise it is int8 where the model has an int8 file that
     fits its weights, else float32 where OpenVINO is installed and the model was converted or can be
     (by TensorFlow), else Keras. If a file does not fit, or OpenVINO is missing, a sentence on
-    standard error says so. Of several models, the slowest choice is that of all.
+    standard error says so. Of several models, all must have what is chosen.
 
     Parameters
     ----------
@@ -48,10 +46,7 @@ def choose(name, engine=AUTO):
     """
     if engine not in (AUTO, *ENGINES):
         raise InputError(f"There is no engine {engine}: choose {AUTO}, {', '.join(ENGINES)}.")
-    members = modelfiles.members(name)
-    if len(members) > 1:
-        return min((choose(member, engine) for member in members), key=ENGINES.index)
-    folder = modelfiles.find(name)
+    folders = [modelfiles.find(member) for member in modelfiles.members(name)]
     if engine != AUTO:
         return engine
     if gpus.may_be_used() and _keras_sees_gpu():
@@ -63,16 +58,22 @@ def choose(name, engine=AUTO):
             file=sys.stderr,
         )
         return "keras"
+    if all(map(_has_int8, folders)):
+        return "openvino-int8"
+    cached = (files.cached_file(modelfiles.fingerprint(folder)).exists() for folder in folders)
+    return "openvino" if keras_backend.name() == "tensorflow" or all(cached) else "keras"
+
+
+def _has_int8(folder):
+    """Whether a model has an int8 file that fits; a sentence says why not if it has one."""
     try:
         read_int8(folder)
     except FileNotFoundError:
-        pass
+        return False
     except InputError as error:
         print(f"Predicting without int8: {error}", file=sys.stderr)
-    else:
-        return "openvino-int8"
-    cached = files.cached_file(modelfiles.fingerprint(folder)).exists()
-    return "openvino" if cached or keras_backend.name() == "tensorflow" else "keras"
+        return False
+    return True
 
 
 def load(name, engine=AUTO):
@@ -173,14 +174,12 @@ def fingerprint(name, engine):
     InputError
         If a file cannot be read.
     """
-    members = modelfiles.members(name)
-    if len(members) > 1:
-        both = "".join(fingerprint(member, engine) for member in members)
-        return hashlib.sha256(both.encode()).hexdigest()[:16]
-    folder = modelfiles.find(name)
-    digest = hashlib.sha256(modelfiles.fingerprint(folder).encode())
-    if engine == "openvino-int8" and (path := modelfiles.int8_file(folder)).exists():
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256()
+    for member in modelfiles.members(name):
+        folder = modelfiles.find(member)
+        digest.update(modelfiles.fingerprint(folder).encode())
+        if engine == "openvino-int8" and (path := modelfiles.int8_file(folder)).exists():
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
