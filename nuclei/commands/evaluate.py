@@ -2,9 +2,10 @@
 
 import sys
 
-from ..atomic import expand, explain_write_errors
+from ..atomic import explain_write_errors
 from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
+from . import parse_path
 
 OURS = {
     "json": (b'{\n "data": ', b'{\n "reports": '),
@@ -28,7 +29,7 @@ def add(commands, model):
     command.add_argument("second", metavar="MODEL2", nargs="?", help=text)
     text = "folder of annotated images, see docs/own_data.md, or of MoNuSeg (default: MoNuSeg in "
     text += "$MONUSEG_DIR, else in data/MoNuSeg, else synthetic tissue)"
-    command.add_argument("--data", metavar="FOLDER", type=expand, help=text)
+    command.add_argument("--data", metavar="FOLDER", type=parse_path, help=text)
     text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
     text = "imitate tissue of another laboratory: alter the images before they are predicted"
@@ -39,11 +40,11 @@ def add(commands, model):
     text = "what runs the network, as for predict (default: %(default)s, the reference)"
     command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
     text = "also write the scores here, for each image and as a whole"
-    command.add_argument("--json", metavar="FILE", type=expand, help=text)
+    command.add_argument("--json", metavar="FILE", type=parse_path, help=text)
     text = "also write a table here, with a row for each image and model"
-    command.add_argument("--csv", metavar="FILE", type=expand, help=text)
+    command.add_argument("--csv", metavar="FILE", type=parse_path, help=text)
     text = "also draw the three images with the lowest Dice of the first model here, as PNG"
-    command.add_argument("--figure", metavar="FILE", type=expand, help=text)
+    command.add_argument("--figure", metavar="FILE", type=parse_path, help=text)
 
 
 def run(options):

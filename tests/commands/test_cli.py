@@ -1,6 +1,7 @@
 """The command line: wrong commands, help, and what a terminal sees."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -38,6 +39,23 @@ def test_what_is_no_number_is_said_with_the_cure(capsys, option):
         main(f"predict unet x.png --out out {option}".split())
     said = "{}: {} is no number: write it as in 0.25".format(*option.split())
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict unet x.png --out ''",
+        "predict unet '' --out out",
+        "check ''",
+        "evaluate unet --figure=",
+        "export unet --format onnx --out=",
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main(shlex.split(command))
+    assert caught.value.code == 2
+    assert "the path is empty: set the variable that it comes from\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate", "export"])
