@@ -130,6 +130,8 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
         (("--csv", "tissue.png"), "tissue.png is no earlier result"),
         (("--json", "a.geojson"), "a.geojson is no earlier result .* another name for --json"),
         (("--figure", "tissue.png"), "tissue.png is no earlier result .* name for --figure"),
+        (("--figure", "labels.png"), "labels.png is no earlier result .* name for --figure"),
+        (("--figure", "a.jpg"), "a.jpg should end in .png, as figures do: correct --figure"),
     ],
 )
 def test_evaluate_says_what_is_wrong(here, canonical, pixels, capsys, arguments, sentence):
@@ -138,6 +140,7 @@ def test_evaluate_says_what_is_wrong(here, canonical, pixels, capsys, arguments,
     (here / "samples.csv").write_text("name,split\n")
     (here / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     save(here / "tissue.png", pixels)
+    Image.fromarray(pixels).quantize(9).save(here / "labels.png")
     before = {path: path.read_bytes() for path in here.glob("*.*")}
     code, _, errors = run(capsys, "evaluate", "unet", *arguments)
     assert code == 1 and re.search(sentence, errors.splitlines()[-1])
