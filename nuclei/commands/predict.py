@@ -92,6 +92,12 @@ def run(options):
             "holds the probability and the nuclei of the slide.",
             file=sys.stderr,
         )
+    shares = ["--workers"] * (options.workers > 1) + ["--scheduler"] * bool(options.scheduler)
+    if shares and not slides:
+        print(
+            f"{' and '.join(shares)} ignored for images: only slides are shared among processes.",
+            file=sys.stderr,
+        )
     batch = Batch(paths)
     try:
         for path in slides:

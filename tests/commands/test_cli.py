@@ -124,6 +124,16 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     assert output.endswith("Incomplete: a.svs has 1 part that could not be read.\n")
 
 
+def test_options_of_slides_are_said_to_be_ignored_for_images(here, pixels, capsys):
+    save(here / "a.png", pixels)
+    assert "ignored" not in predict(capsys, "a.png")[2]
+    words = ("--workers", "2", "--scheduler", "tcp://nowhere:8786")
+    code, _, errors = predict(capsys, "a.png", *words)
+    assert code == 0 and errors.startswith(
+        "--workers and --scheduler ignored for images: only slides are shared among processes.\n"
+    )
+
+
 def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsys):
     (here / "a.svs").write_text("no slide")
     save(here / "plain.png", pixels)
