@@ -145,5 +145,5 @@ def _write_contact_sheet(path, rows, panels):
         for row in rows
     ]
     images, masks = zip(*(panels[row.name] for row in rows), strict=True)
-    title = f"{len(rows)} of {len(panels)} images, the middle {CROP} x {CROP} pixels"
+    title = f"{len(rows)} of {counted(len(panels), 'image')}, the middle {CROP} x {CROP} pixels"
     save_figure(gallery(images, masks, titles, title, columns=6), path, kilobytes=2000)
