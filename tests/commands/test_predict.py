@@ -304,7 +304,7 @@ def test_results_beside_the_images_are_not_taken_for_images(here, pixels, capsys
     save(here / "a/drawn_mask.png", pixels)
     everything = ("--instances", "--overlay")
     for _ in range(2):
-        assert predict(capsys, "a", *everything, out="a")[:1] == (0,)
+        assert predict(capsys, "a", *everything, out="a")[0] == 0
     assert predict(capsys, "a")[0] == 0
     assert names(here / "out") == ["drawn_mask_mask.png", "x_mask.png"]
     code, output, errors = predict(capsys, "out")
