@@ -104,7 +104,8 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     save(here / "in" / "plain.png", pixels)
     write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
     words = ("--mpp", "0.5", "--workers", "2", "--threshold", "0.4")
-    code, output, _ = predict(capsys, "in", *words)
+    code, output, errors = predict(capsys, "in", *words)
+    assert "ignored" not in errors  # because there is a slide
     assert code == 0 and "1,234 nuclei in 7 tiles written to out/b.zarr" in output
     assert "1 of 1 masks written" in output
     assert asked["path"].name == "b.tif" and asked["mpp"] == 0.5

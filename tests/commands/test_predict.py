@@ -159,7 +159,7 @@ BAD = {
     "missing.png": "does not exist",
     "truncated.png": "damaged or cut short",
     "truncated.jpg": "damaged or cut short",
-    "truncated.tif": "damaged or cut short|not an image",
+    "truncated.tif": "damaged or cut short",
     "text.png": "not an image",
     "empty.png": "not an image",
     "grey.png": "pixel format L,",
