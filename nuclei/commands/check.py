@@ -3,10 +3,10 @@
 import textwrap
 import unicodedata
 
-from ..atomic import expand
 from ..errors import InputError, counted
 from ..images import write_png
 from ..images.scaling import middle_of
+from . import parse_path
 
 PANELS = 24
 """Images on the contact sheet; those with warnings come first."""
@@ -24,9 +24,9 @@ def add(commands):
     )
     command = commands.add_parser("check", help=text, description=text + more)
     command.set_defaults(command=run)
-    command.add_argument("folder", metavar="FOLDER", type=expand, help="folder, also MoNuSeg")
+    command.add_argument("folder", metavar="FOLDER", type=parse_path, help="folder, also MoNuSeg")
     text = "also write each image with its nuclei outlined, and contact_sheet.png, to this folder"
-    command.add_argument("--overlay", metavar="DIR", type=expand, help=text)
+    command.add_argument("--overlay", metavar="DIR", type=parse_path, help=text)
 
 
 def run(options):
@@ -145,5 +145,5 @@ def _write_contact_sheet(path, rows, panels):
         for row in rows
     ]
     images, masks = zip(*(panels[row.name] for row in rows), strict=True)
-    title = f"{len(rows)} of {len(panels)} images, the middle {CROP} x {CROP} pixels"
+    title = f"{len(rows)} of {counted(len(panels), 'image')}, the middle {CROP} x {CROP} pixels"
     save_figure(gallery(images, masks, titles, title, columns=6), path, kilobytes=2000)

@@ -1,17 +1,19 @@
 """The command `evaluate`: scores of one or two models on annotated images."""
 
+import re
 import sys
 
-from ..atomic import expand, explain_write_errors
+from ..atomic import explain_write_errors
 from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
+from . import parse_path
 
 OURS = {
-    "json": (b'{\n "data": ', b'{\n "reports": '),
-    "csv": b"model,name,",
-    "figure": b"\x89PNG",
+    "json": rb'{\n "(data|reports)": ',
+    "csv": rb"model,name,",
+    "figure": rb"(?s)\x89PNG.*Software\0nuclei",
 }
-"""How results begin, by the option that names them."""
+"""How results begin, by the option that names them; figures as `save_figure` writes them."""
 
 FEW = 6
 """With fewer images, the Wilcoxon test of `paired_test` gives no p below 0.05."""
@@ -28,7 +30,7 @@ def add(commands, model):
     command.add_argument("second", metavar="MODEL2", nargs="?", help=text)
     text = "folder of annotated images, see docs/own_data.md, or of MoNuSeg (default: MoNuSeg in "
     text += "$MONUSEG_DIR, else in data/MoNuSeg, else synthetic tissue)"
-    command.add_argument("--data", metavar="FOLDER", type=expand, help=text)
+    command.add_argument("--data", metavar="FOLDER", type=parse_path, help=text)
     text = "images to score; all: all images of a folder other than MoNuSeg (default: %(default)s)"
     command.add_argument("--split", choices=("test", "val", "all"), default="test", help=text)
     text = "imitate tissue of another laboratory: alter the images before they are predicted"
@@ -39,11 +41,11 @@ def add(commands, model):
     text = "what runs the network, as for predict (default: %(default)s, the reference)"
     command.add_argument("--engine", choices=(AUTO, *ENGINES), default="keras", help=text)
     text = "also write the scores here, for each image and as a whole"
-    command.add_argument("--json", metavar="FILE", type=expand, help=text)
+    command.add_argument("--json", metavar="FILE", type=parse_path, help=text)
     text = "also write a table here, with a row for each image and model"
-    command.add_argument("--csv", metavar="FILE", type=expand, help=text)
+    command.add_argument("--csv", metavar="FILE", type=parse_path, help=text)
     text = "also draw the three images with the lowest Dice of the first model here, as PNG"
-    command.add_argument("--figure", metavar="FILE", type=expand, help=text)
+    command.add_argument("--figure", metavar="FILE", type=parse_path, help=text)
 
 
 def run(options):
@@ -123,6 +125,8 @@ def _check_results(options):
             raise InputError(f"{path} is a folder: choose a file in it for the results.")
         if sum(path.resolve() == other.resolve() for other in files.values()) > 1:
             raise InputError(f"{path} cannot hold two results: choose a file for each.")
+        if option == "figure" and path.suffix.lower() != ".png":
+            raise InputError(f"{path} should end in .png, as figures do: correct --figure.")
         if path.is_file() and not _is_ours(path, option):
             raise InputError(
                 f"{path} is no earlier result of evaluate and would be replaced: choose another "
@@ -133,7 +137,5 @@ def _check_results(options):
 def _is_ours(path, option):
     """Whether a file begins as a result does, or is empty."""
     with explain_write_errors(path), open(path, "rb") as file:
-        begin = file.read(26)
-    # Figures have a palette, which byte 25 tells, and images of tissue have none.
-    ours = begin.startswith(OURS[option]) and (option != "figure" or begin[25:] == b"\x03")
-    return ours or not begin
+        begin = file.read(100)
+    return not begin or re.match(OURS[option], begin)

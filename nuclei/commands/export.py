@@ -1,7 +1,7 @@
 """The command `export`: a trained model in a format that other programs open."""
 
-from ..atomic import expand
 from ..export.formats import SUFFIXES
+from . import parse_path
 
 
 def add(commands, model):
@@ -14,7 +14,7 @@ def add(commands, model):
     command.add_argument("--format", choices=tuple(SUFFIXES), required=True, help=text)
     text = "file to write, a folder for openvino (default: the model's name and the format's "
     text += "suffix, here)"
-    command.add_argument("--out", metavar="PATH", type=expand, help=text)
+    command.add_argument("--out", metavar="PATH", type=parse_path, help=text)
     text = "SPDX name of the licence of the weights, for bioimageio; only for weights that were "
     text += "not trained on MoNuSeg and did not begin with weights that were"
     command.add_argument("--license", metavar="SPDX", help=text)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..atomic import expand
 from ..errors import InputError, SlideError, counted
 from ..images import name_of, read_mpp
 from ..images.resolution import MPP, PLAUSIBLE, is_plausible
 from ..prediction.confidence import MIN_SCORE
 from ..prediction.engines import AUTO, ENGINES
-from . import destination
+from . import destination, parse_path
 from .batch import DONE, INCOMPLETE, REFUSED, SKIPPED, Batch
 
 
@@ -31,8 +30,10 @@ def add(commands, model):
     command.add_argument("model", **model)
     text = "8-bit colour PNG, TIFF or JPEG, a slide that OpenSlide opens or a pyramidal TIFF, or a "
     text += "folder with such files directly in it"
-    command.add_argument("image", metavar="IMAGE", type=expand, nargs="+", help=text)
-    command.add_argument("--out", metavar="DIR", type=expand, required=True, help="results folder")
+    command.add_argument("image", metavar="IMAGE", type=parse_path, nargs="+", help=text)
+    command.add_argument(
+        "--out", metavar="DIR", type=parse_path, required=True, help="results folder"
+    )
     text = "also write <stem>_probability.tif: float32, 0 to 1"
     command.add_argument("--probability", action="store_true", help=text)
     text = "also write <stem>_overlay.png: the image with nuclei outlined"
@@ -64,7 +65,7 @@ def add(commands, model):
     text += "an option has changed since; finished slides are skipped anyway"
     command.add_argument("--resume", action="store_true", help=text)
     text = "also write here what became of each file, for scripts"
-    command.add_argument("--json", metavar="FILE", type=expand, help=text)
+    command.add_argument("--json", metavar="FILE", type=parse_path, help=text)
 
 
 def run(options):
@@ -89,6 +90,12 @@ def run(options):
         print(
             f"{' and '.join(asked)} ignored for slides: {options.out / name_of(slides[0])}.zarr "
             "holds the probability and the nuclei of the slide.",
+            file=sys.stderr,
+        )
+    shares = ["--workers"] * (options.workers > 1) + ["--scheduler"] * bool(options.scheduler)
+    if shares and not slides:
+        print(
+            f"{' and '.join(shares)} ignored for images: only slides are shared among processes.",
             file=sys.stderr,
         )
     batch = Batch(paths)

@@ -169,7 +169,7 @@ def _folder(data):
         jobs += [(row, examine_entry, entry)] if kinds else []
     if scaled := sum(row.enlarged != 1 for row, *_ in jobs):
         notes.append(
-            f"{scaled} of {len(entries)} images are scaled to {resolution.MPP} um per pixel, "
-            "with their annotations, whenever they are read."
+            f"Images that are scaled to {resolution.MPP} um per pixel, with their annotations, "
+            f"whenever they are read: {scaled} of {len(entries)}."
         )
     return jobs, found.problems, notes

@@ -121,6 +121,6 @@ def _without_labels(rows):
     if not number:
         return []
     return [
-        f"{number} of {len(rows)} images have a mask only, which does not tell touching nuclei "
+        f"Images with a mask only: {number} of {len(rows)}. It does not tell touching nuclei "
         "apart: AJI and PQ are left out, and DISTANCE = True cannot be trained."
     ]

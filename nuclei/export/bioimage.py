@@ -52,6 +52,7 @@ def facts(folder, licence=None):
     """
     import yaml
     from bioimageio.spec.model import v0_5
+    from pydantic import TypeAdapter, ValidationError
 
     from ..modelzoo import read_config
 
@@ -69,6 +70,12 @@ def facts(folder, licence=None):
             f"The licence of {folder.name} is not known, because it was not trained on {MONUSEG}: "
             "name it, as in --license CC-BY-4.0."
         )
+    try:
+        TypeAdapter(v0_5.LicenseId | v0_5.DeprecatedLicenseId).validate_python(licence or LICENCE)
+    except ValidationError:
+        raise InputError(
+            f"{licence} is no SPDX name of a licence: write it as in --license CC-BY-4.0."
+        ) from None
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     papers = [PAPERS[network]] if network in PAPERS else []
     if of_monuseg:
@@ -140,8 +147,7 @@ def write(path, facts, weights, batch, maps):
     except ValidationError as error:
         fields = sorted({str(one["loc"][0]) for one in error.errors() if one["loc"]})
         raise InputError(
-            f"BioImage.IO does not take this model's {' and '.join(fields)}: correct them; a "
-            "licence is named as SPDX does, as in --license CC-BY-4.0."
+            f"BioImage.IO does not take this model's {' and '.join(fields)}: correct them."
         ) from error
     summary = test_model(path)
     if summary.status != "passed":

@@ -86,6 +86,10 @@ def export(name, form, out=None, licence=None):
     with silence_native_stderr():
         formats.require(form)
         from .. import modelzoo
+    if form == "bioimageio":
+        from . import bioimage
+
+        facts = bioimage.facts(folder, licence)
     model = modelzoo.load(folder)
     image, _ = tissue(0, (SIDE, SIDE))
     # Two sizes, neither square, and two batch sizes.
@@ -97,9 +101,6 @@ def export(name, form, out=None, licence=None):
             formats.write(model, form, file)
             difference = formats.check(form, file, batches, references)
     elif form == "bioimageio":
-        from . import bioimage
-
-        facts = bioimage.facts(folder, licence)
         with tempfile.TemporaryDirectory() as parts, atomic_write(path) as temporary:
             file = Path(parts) / f"{folder.name}.onnx"
             formats.write(model, "onnx", file)

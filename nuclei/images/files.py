@@ -61,7 +61,10 @@ def find_images(paths):
         names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
         inside = [name for name in names if name.suffix.lower() in suffixes and not name.is_dir()]
         if not inside:
-            raise InputError(f"{path} contains no PNG, TIFF, JPEG or slide: use another folder.")
+            raise InputError(
+                f"{path} has no PNG, TIFF, JPEG or slide directly in it: name the folder that "
+                "holds the images."
+            )
         images.extend(inside)
     return images
 

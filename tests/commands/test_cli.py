@@ -1,6 +1,7 @@
 """The command line: wrong commands, help, and what a terminal sees."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -12,32 +13,40 @@ from nuclei.__main__ import main
 from nuclei.slides import predict as predict_slide
 from nuclei.slides.pyramid import write_pyramid
 
-WRONG = """
-unknown
-predict unet --out out
-predict unet x.png
-predict unet x.png --out out --threshold 1.5
-predict unet x.png --out out --threshold nan
-predict unet x.png --out out --threshold half
-evaluate
-evaluate unet --split train
-download here"""
+EMPTY = "the path is empty: set the variable that it comes from"
+IMAGE = "predict unet x.png --out out"
+WRONG = {
+    "": "the following arguments are required: COMMAND",
+    "unknown": "invalid choice: 'unknown'",
+    "download here": "unrecognized arguments: here",
+    "evaluate": "the following arguments are required: MODEL",
+    "evaluate unet --split train": "argument --split: invalid choice: 'train'",
+    "predict unet --out out": "the following arguments are required: IMAGE",
+    "predict unet x.png": "the following arguments are required: --out",
+    f"{IMAGE} --threshold 1.5": "argument --threshold: 1.5 is not between 0 and 1",
+    f"{IMAGE} --threshold nan": "argument --threshold: nan is not between 0 and 1",
+    f"{IMAGE} --threshold 50%": "argument --threshold: 50% is no number: write it as in 0.25",
+    f"{IMAGE} --mpp 0,25": "argument --mpp: 0,25 is no number: write it as in 0.25",
+    f"{IMAGE} --mpp 0": "argument --mpp: 0 um per pixel is not between 0.03 and 2: a scan at 40x",
+    f"{IMAGE} --workers -1": "argument --workers: -1 is not above 0",
+    f"{IMAGE} --workers many": "argument --workers: invalid whole value: 'many'",
+    "predict unet x.png --out ''": f"argument --out: {EMPTY}",
+    "predict unet '' --out out": f"argument IMAGE: {EMPTY}",
+    "check ''": f"argument FOLDER: {EMPTY}",
+    "evaluate unet --figure=": f"argument --figure: {EMPTY}",
+    "export unet --format onnx --out=": f"argument --out: {EMPTY}",
+}
 
 
-@pytest.mark.parametrize("command", WRONG.split("\n"))  # the first one is empty
-def test_a_command_that_is_wrong_exits_with_2(capsys, command):
+@pytest.mark.parametrize("command", WRONG)
+def test_a_command_that_is_wrong_exits_with_2_and_says_why(capsys, command):
     with pytest.raises(SystemExit) as caught:
-        main(command.split())
+        main(shlex.split(command))
     assert caught.value.code == 2
-    assert "usage: python -m nuclei" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", ["--mpp 0,25", "--threshold 50%"])
-def test_what_is_no_number_is_said_with_the_cure(capsys, option):
-    with pytest.raises(SystemExit):
-        main(f"predict unet x.png --out out {option}".split())
-    said = "{}: {} is no number: write it as in 0.25".format(*option.split())
-    assert said in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert (
+        errors.startswith("usage: python -m nuclei") and WRONG[command] in errors.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize("command", ["download", "predict", "check", "evaluate", "export"])
@@ -95,7 +104,8 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     save(here / "in" / "plain.png", pixels)
     write_pyramid(here / "in" / "b.tif", pixels.repeat(9, 0).repeat(9, 1))
     words = ("--mpp", "0.5", "--workers", "2", "--threshold", "0.4")
-    code, output, _ = predict(capsys, "in", *words)
+    code, output, errors = predict(capsys, "in", *words)
+    assert "ignored" not in errors  # because there is a slide
     assert code == 0 and "1,234 nuclei in 7 tiles written to out/b.zarr" in output
     assert "1 of 1 masks written" in output
     assert asked["path"].name == "b.tif" and asked["mpp"] == 0.5
@@ -106,16 +116,19 @@ def test_a_slide_among_images_is_found_by_its_form(here, pixels, capsys, monkeyp
     assert output.endswith("Incomplete: a.svs has 1 part that could not be read.\n")
 
 
+def test_options_of_slides_are_said_to_be_ignored_for_images(here, pixels, capsys):
+    save(here / "a.png", pixels)
+    assert "ignored" not in predict(capsys, "a.png")[2]
+    words = ("--workers", "2", "--scheduler", "tcp://nowhere:8786")
+    code, _, errors = predict(capsys, "a.png", *words)
+    assert code == 0 and errors.startswith(
+        "--workers and --scheduler ignored for images: only slides are shared among processes.\n"
+    )
+
+
 def test_a_slide_that_cannot_be_read_lets_the_next_one_go_on(here, pixels, capsys):
     (here / "a.svs").write_text("no slide")
     save(here / "plain.png", pixels)
     code, output, errors = predict(capsys, "a.svs", "plain.png")
     assert code == 1 and "1 of 1 masks written" in output
     assert errors.startswith(f"{here / 'a.svs'} is not a slide in a known format")
-
-
-@pytest.mark.parametrize("option", [("--mpp", "0"), ("--workers", "-1"), ("--workers", "many")])
-def test_numbers_of_slides_are_positive(capsys, option):
-    with pytest.raises(SystemExit) as ended:
-        main(["predict", "red", "a.svs", "--out", "out", *option])
-    assert ended.value.code == 2 and option[0] in capsys.readouterr().err

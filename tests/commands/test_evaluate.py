@@ -68,6 +68,7 @@ def test_evaluate_augments_and_says_so(here, capsys, monkeypatch):
     monkeypatch.setattr(synthetic, "tissue", lambda seed: tissue(seed, shape=(64, 64)))
     monkeypatch.setattr(windows, "predict_maps", watched)
     command = "evaluate", "unet", "--json", "a.json"
+    (here / "a.json").touch()  # an empty file may be replaced
     assert ", no test-time augmentation, engine keras" in run(capsys, *command)[1]
     plain = json.loads((here / "a.json").read_text())
     code, output, _ = run(capsys, *command, "--augment", "--figure", "a.png")
@@ -127,9 +128,10 @@ def test_evaluate_scores_any_folder_and_compares_two_models(here, pixels, capsys
         (("--json", "a/../x.csv", "--csv", "x.csv"), "x.csv cannot hold two results: "),
         (("--json", "x", "--csv", "x", "--figure", "y"), "x cannot hold two results: "),
         (("--csv", "samples.csv"), "samples.csv is no earlier result .* another name for --csv"),
-        (("--csv", "tissue.png"), "tissue.png is no earlier result"),
         (("--json", "a.geojson"), "a.geojson is no earlier result .* another name for --json"),
         (("--figure", "tissue.png"), "tissue.png is no earlier result .* name for --figure"),
+        (("--figure", "labels.png"), "labels.png is no earlier result .* name for --figure"),
+        (("--figure", "a.jpg"), "a.jpg should end in .png, as figures do: correct --figure"),
     ],
 )
 def test_evaluate_says_what_is_wrong(here, canonical, pixels, capsys, arguments, sentence):
@@ -138,6 +140,7 @@ def test_evaluate_says_what_is_wrong(here, canonical, pixels, capsys, arguments,
     (here / "samples.csv").write_text("name,split\n")
     (here / "a.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     save(here / "tissue.png", pixels)
+    Image.fromarray(pixels).quantize(9).save(here / "labels.png")
     before = {path: path.read_bytes() for path in here.glob("*.*")}
     code, _, errors = run(capsys, "evaluate", "unet", *arguments)
     assert code == 1 and re.search(sentence, errors.splitlines()[-1])

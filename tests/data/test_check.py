@@ -167,11 +167,13 @@ def test_everything_that_looks_wrong_is_said_and_nothing_else(tmp_path, tissue):
         assert len(matches) == 1, (sentence, found)
         found.remove(matches[0])
     assert not found
-    assert any(note.startswith("3 of 9 images have a mask only") for note in report.notes)
+    assert any(note.startswith("Images with a mask only: 3 of 9. ") for note in report.notes)
     lines = {line.split()[0]: line for line in table(report.rows).splitlines()}
     assert "no fit" in lines["flipped"] and "no fit" not in lines["shifted"]
     assert lines["shifted"].endswith("look") and not lines["good"].endswith("look")
-    assert any(note.startswith("1 of 9 images are scaled to 0.25") for note in report.notes)
+    assert any(
+        re.match("Images that are scaled to 0.25 .*: 1 of 9.$", note) for note in report.notes
+    )
 
 
 def test_what_stops_a_training_makes_the_exit_code_1(tmp_path, tissue, capsys):

@@ -109,10 +109,14 @@ def test_so_has_one_of_weights_that_began_with_those(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("licence", "sentence"), [(None, "The licence of small is not known"), ("mine", "license")]
+    ("licence", "sentence"),
+    [(None, "The licence of small is not known"), ("mine", "mine is no SPDX name of a licence")],
 )
-def test_a_licence_must_be_known(folder, tmp_path, licence, sentence):
+def test_a_licence_must_be_known_before_the_model_is_loaded(
+    folder, tmp_path, monkeypatch, licence, sentence
+):
     need("bioimageio")
+    monkeypatch.delattr(modelzoo, "load")
     with pytest.raises(InputError, match=sentence):
         export(folder, "bioimageio", tmp_path / "small.zip", licence=licence)
     assert not list(tmp_path.iterdir())
