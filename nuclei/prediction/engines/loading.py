@@ -97,11 +97,13 @@ def load(name, engine=AUTO):
         If there is no such model or engine, the model has no int8 file that fits its weights,
         OpenVINO is not installed, or a file is damaged.
     """
-    engine, members = choose(name, engine), modelfiles.members(name)
-    if len(members) > 1:
-        return Ensemble([load(member, engine) for member in members])
-    folder = modelfiles.find(name)
-    loaded = _load(engine, folder)
+    engine = choose(name, engine)
+    loaded = [_load(engine, modelfiles.find(member)) for member in modelfiles.members(name)]
+    return Ensemble(loaded) if len(loaded) > 1 else loaded[0]
+
+
+def _load(engine, folder):
+    loaded = _read(engine, folder)
     if loaded.channels not in CHANNELS:
         raise InputError(
             f"{folder} gives {loaded.channels} numbers at each pixel, not 1 or 2 as models of "
@@ -110,7 +112,7 @@ def load(name, engine=AUTO):
     return loaded
 
 
-def _load(engine, folder):
+def _read(engine, folder):
     if engine == "openvino":
         return OpenVINOEngine(engine, convert.float32(folder))
     if engine == "openvino-int8":
