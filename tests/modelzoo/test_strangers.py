@@ -271,6 +271,6 @@ def test_facts_of_an_engine_file_are_checked(tmp_path, monkeypatch, facts):
 def test_a_model_with_many_channels_is_refused(folder, monkeypatch):
     from nuclei.prediction.engines import loading
 
-    monkeypatch.setattr(loading, "_load", lambda *_: SimpleNamespace(channels=2048))
+    monkeypatch.setattr(loading, "_read", lambda *_: SimpleNamespace(channels=2048))
     with pytest.raises(InputError, match="gives 2048 numbers at each pixel, not 1 or 2"):
         loading.load(folder, "keras")
