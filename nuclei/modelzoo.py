@@ -15,6 +15,7 @@ with explain_backend():
 
     from .networks import NETWORKS
     from .networks.weights import load_weights, save_weights
+    from .networks.widening import widened
     from .training.history import write_history
 
 __all__ = [
@@ -118,19 +119,30 @@ def start_from(network, name, splits=None):
             for layer, trained_layer in zip(network.layers, trained.layers, strict=True)
             if layer.weights
         ]
+        times = max(
+            new.shape[-1] // old.shape[-1]
+            for layer, trained_layer in pairs
+            for new, old in zip(layer.weights, trained_layer.weights, strict=True)
+        )
         for layer, trained_layer in pairs:
-            layer.set_weights(trained_layer.get_weights())
+            layer.set_weights(_widened(layer, trained_layer, times))
         # Of the layer that makes the channels those that both have, the mask at least.
         both = min(network.output_shape[-1], trained.output_shape[-1])
         weights = last[0].get_weights()
         for new, old in zip(weights, last[1].get_weights(), strict=True):
-            new[..., :both] = old[..., :both]
+            new[..., :both] = widened(type(last[0]).__name__, old[..., :both], new[..., :both], times)
         last[0].set_weights(weights)
     except ValueError as error:
         raise InputError(
             f"{name} does not fit this {network.name}: start from a model of the same network "
             "and width, or from none."
         ) from error
+
+
+def _widened(layer, trained, times):
+    """The weights of a trained layer, for one of a network that is some times as wide."""
+    pairs = zip(trained.get_weights(), layer.get_weights(), strict=True)
+    return [widened(type(layer).__name__, old, new, times) for old, new in pairs]
 
 
 def _kind(layer):
