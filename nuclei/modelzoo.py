@@ -93,10 +93,13 @@ def trained(config, path):
 def start_from(network, name, splits=None):
     """Copy the weights of a trained model into a network; new output channels stay random.
 
+    A UNet or SegNet may be a whole number of times as wide as the trained one: see
+    `networks.widening`.
+
     Parameters
     ----------
     network : keras.Model
-        A network of the same architecture and width; its number of output channels may differ.
+        A network of the same architecture; its number of output channels may differ.
     name : str or Path
         As for `load`.
     splits : dict of str to list of Sample, optional
@@ -114,35 +117,26 @@ def start_from(network, name, splits=None):
     try:
         if [_kind(layer) for layer in network.layers] != [_kind(layer) for layer in trained.layers]:
             raise ValueError("other layers")
-        *pairs, last = [
+        pairs = [
             (layer, trained_layer)
             for layer, trained_layer in zip(network.layers, trained.layers, strict=True)
             if layer.weights
         ]
-        times = max(
-            new.shape[-1] // old.shape[-1]
-            for layer, trained_layer in pairs
-            for new, old in zip(layer.weights, trained_layer.weights, strict=True)
-        )
-        for layer, trained_layer in pairs:
-            layer.set_weights(_widened(layer, trained_layer, times))
-        # Of the layer that makes the channels those that both have, the mask at least.
+        first, trained_first = (layer.weights[0] for layer in pairs[0])
+        times = first.shape[-1] // trained_first.shape[-1]
         both = min(network.output_shape[-1], trained.output_shape[-1])
-        weights = last[0].get_weights()
-        for new, old in zip(weights, last[1].get_weights(), strict=True):
-            new[..., :both] = widened(type(last[0]).__name__, old[..., :both], new[..., :both], times)
-        last[0].set_weights(weights)
+        for layer, trained_layer in pairs:
+            # The last layer makes the output: it gets the channels that both have.
+            part = ..., slice(both if layer is pairs[-1][0] else None)
+            weights = layer.get_weights()
+            for new, old in zip(weights, trained_layer.get_weights(), strict=True):
+                new[part] = widened(type(layer), old[part], new[part], times)
+            layer.set_weights(weights)
     except ValueError as error:
         raise InputError(
-            f"{name} does not fit this {network.name}: start from a model of the same network "
-            "and width, or from none."
+            f"{name} does not fit this {network.name}: start from a model of the same network and "
+            "WIDTH, or for a UNet or SegNet from one that is 2, 3, ... times narrower."
         ) from error
-
-
-def _widened(layer, trained, times):
-    """The weights of a trained layer, for one of a network that is some times as wide."""
-    pairs = zip(trained.get_weights(), layer.get_weights(), strict=True)
-    return [widened(type(layer).__name__, old, new, times) for old, new in pairs]
 
 
 def _kind(layer):

@@ -125,9 +125,12 @@ def origin(start, config, otherwise="random"):
     if not start:
         return {"start": otherwise}
     folder = modelzoo.find(start)
-    trained = modelzoo.read_config(folder)
-    channels = [one["arguments"].get("channels", 1) for one in (trained, config)]
-    words = f"models/{folder.name}" + ", new channels random" * (channels[0] < channels[1])
+    old, new = modelzoo.read_config(folder)["arguments"], config["arguments"]
+    words = f"models/{folder.name}"
+    if old.get("width") != new.get("width"):
+        words += f", widened from {old.get('width')} to {new.get('width')}"
+    if old.get("channels", 1) < new.get("channels", 1):
+        words += ", new channels random"
     try:
         metrics = modelzoo.read_metrics(folder)
         data = list(dict.fromkeys([*metrics.get("start_data", []), metrics["data"]]))

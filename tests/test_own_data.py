@@ -126,7 +126,7 @@ class TestPlaces:
 
 
 def test_the_origin_of_weights_is_in_words():
-    config = {"arguments": {"channels": 2}}
+    config = {"arguments": {"width": 16, "channels": 2}}
     assert outputs.origin(None, config) == {"start": "random"}
     assert outputs.origin(None, config, "ImageNet") == {"start": "ImageNet"}
     begun = outputs.origin("unet", config)
@@ -138,6 +138,9 @@ def test_the_origin_of_weights_is_in_words():
     patients = [name for name in begun["start_seen"] if name.startswith("TCGA-")]
     assert "TCGA-18-5592" in patients and len(patients) == 24
     assert outputs.origin("unet_instances", config)["start"] == "models/unet_instances"
+    config["arguments"]["width"] = 32
+    begun = outputs.origin("unet_instances", config)
+    assert begun["start"] == "models/unet_instances, widened from 16 to 32"
 
 
 def test_a_model_of_other_data_is_not_among_those_of_monuseg(tmp_path):

@@ -196,7 +196,7 @@ def test_a_model_that_began_with_fewer_channels_is_not_mixed(model, start):
     modelzoo.save(start, modelzoo.build(narrow), narrow, read_history(model), metrics)
     begun = {"start": "models/start, new channels random"}
     modelzoo.write_metrics(model, modelzoo.read_metrics(model) | begun)
-    with pytest.raises(InputError, match="start has another number of output channels"):
+    with pytest.raises(InputError, match="start has another number of channels"):
         average.average(model, start)
 
 

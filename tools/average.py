@@ -42,7 +42,7 @@ def average(name, start):
     ------
     InputError
         If a model or MoNuSeg was not found, the training was not on MoNuSeg, it began with another
-        model than `start` or with other output channels, or the weights were already averaged or
+        model than `start` or with other channels, or the weights were already averaged or
         refitted.
     """
     monuseg.require()
@@ -52,9 +52,9 @@ def average(name, start):
         raise InputError(f"{place.name} was already averaged or refitted: restore it first.")
     check_record(place, metrics, config, start)
     network, begun = modelzoo.load(place), modelzoo.load(start)
-    if begun.output_shape != network.output_shape:
-        raise InputError(f"{start} has another number of output channels: no mean can be taken.")
     before, after = begun.get_weights(), network.get_weights()
+    if [old.shape for old in before] != [new.shape for new in after]:
+        raise InputError(f"{start} has another number of channels: no mean can be taken.")
     val = monuseg.load("val")
     sets = [val, *(altered(val, way) for way in ALTERATIONS)]
     batches = batches_of(monuseg.load("train"), config, metrics)

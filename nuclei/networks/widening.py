@@ -6,8 +6,9 @@ reads it shares its weight among the copies, unevenly: equal copies would stay e
 """
 
 import numpy as np
+from keras import layers
 
-INPUT_AXIS = {"Conv2D": 2, "Conv2DTranspose": 3, "BatchNormalization": None}
+INPUT_AXIS = {layers.Conv2D: 2, layers.Conv2DTranspose: 3, layers.BatchNormalization: None}
 """The layers that can be widened, and the axis of their kernel that runs over the channels they
 read; batch normalisation has no kernel."""
 
@@ -17,13 +18,12 @@ def widened(kind, old, new, times):
 
     Parameters
     ----------
-    kind : str
+    kind : type
         Class of the layer.
     old, new : np.ndarray
         Its trained weights, and the initial ones of the wider network, float32.
     times : int
-        How many times as wide the network is. Axes that do not depend on its width keep their
-        length.
+        How many times as wide the network is. The channels of images and masks stay as many.
 
     Returns
     -------
@@ -38,12 +38,13 @@ def widened(kind, old, new, times):
     """
     if old.shape == new.shape:
         return old
+    if kind not in INPUT_AXIS:
+        raise ValueError(f"a {kind.__name__} of another width")
     weights, uneven = old, 0
     for axis, (narrow, wide) in enumerate(zip(old.shape, new.shape, strict=True)):
-        repeats = wide / narrow
-        if kind not in INPUT_AXIS or repeats not in (1, times):
-            raise ValueError("other layers")
-        repeats = int(repeats)
+        repeats, rest = divmod(wide, narrow)
+        if rest or repeats not in (1, times):
+            raise ValueError(f"{wide} channels from {narrow}")
         weights = np.repeat(weights, repeats, axis)
         if axis == INPUT_AXIS[kind]:
             weights = weights / repeats

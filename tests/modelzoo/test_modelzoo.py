@@ -221,7 +221,30 @@ def test_a_network_starts_from_the_channels_that_a_trained_one_has(
             np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize("other", [{"width": 3, "depth": 1}, {"width": 2, "depth": 2}])
+@pytest.mark.parametrize(
+    ("network", "arguments"),
+    [("unet", {"depth": 2, "channels": 2}), ("segnet", {}), ("segnet", {"indices": False})],
+)
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_wider_network_starts_with_the_outputs_of_a_narrow_one(
+    tmp_path, network, arguments, times
+):
+    narrow, wide = (
+        {"network": network, "arguments": arguments | {"width": width}} for width in (2, 2 * times)
+    )
+    trained, network = modelzoo.build(narrow), modelzoo.build(wide)
+    modelzoo.save(tmp_path / "first", trained, narrow, [{"epoch": 1}], {})
+    modelzoo.start_from(network, tmp_path / "first")
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 64, 3)).astype(np.float32)
+    found, expected = (
+        keras.ops.convert_to_numpy(model(image, training=False)) for model in (network, trained)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "other", [{"width": 1, "depth": 1}, {"width": 3, "depth": 1}, {"width": 2, "depth": 2}]
+)
 def test_a_network_that_does_not_fit_cannot_be_started_from(folder, other):
     with pytest.raises(InputError, match="small does not fit this unet: start from a model of"):
         modelzoo.start_from(unet(**other), folder)
@@ -229,9 +252,13 @@ def test_a_network_that_does_not_fit_cannot_be_started_from(folder, other):
 
 @pytest.mark.parametrize(
     ("network", "arguments", "change"),
-    [("segnet", {"width": 2}, {"indices": False}), ("deeplabv3", {"width": 4}, {"rates": [6, 9]})],
+    [
+        ("segnet", {"width": 2}, {"indices": False}),
+        ("deeplabv3", {"width": 4}, {"rates": [6, 9]}),
+        ("deeplabv3", {"width": 4}, {"width": 8}),
+    ],
 )
-def test_layers_of_another_kind_are_told_though_their_weights_fit(
+def test_layers_of_another_kind_are_told_though_their_weights_may_fit(
     tmp_path, network, arguments, change
 ):
     if network == "deeplabv3":
