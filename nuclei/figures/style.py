@@ -72,7 +72,7 @@ def save_figure(figure, path, kilobytes=300):
     Returns
     -------
     str or Path
-        `path`, so that a notebook can show the saved figure.
+        `path`.
 
     Raises
     ------
@@ -86,6 +86,29 @@ def save_figure(figure, path, kilobytes=300):
     with atomic_write(path) as temporary:
         temporary.write_bytes(png)
     return path
+
+
+def show_figure(figure, path):
+    """Save a figure as `save_figure` does, and show the file in a notebook.
+
+    Parameters
+    ----------
+    figure : Figure
+        Its title is the text for those who cannot see it.
+    path : str or Path
+
+    Returns
+    -------
+    IPython.display.Image
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    from IPython.display import Image  # not at the top: commands draw figures without it
+
+    return Image(filename=save_figure(figure, path), alt=figure.get_suptitle())
 
 
 def _png(figure, dpi):

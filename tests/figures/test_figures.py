@@ -12,7 +12,7 @@ from red import Red
 from nuclei.errors import InputError
 from nuclei.figures import charts, tissue
 from nuclei.figures.density import EMPTY, density_map
-from nuclei.figures.style import save_figure
+from nuclei.figures.style import save_figure, show_figure
 
 
 @pytest.fixture
@@ -31,6 +31,13 @@ def test_save_keeps_to_the_size(noise, tmp_path):
     path = save_figure(noise, tmp_path / "graphs" / "noise.png", kilobytes=100)
     assert 20_000 < path.stat().st_size <= 100_000
     Image.open(path).load()
+
+
+def test_a_notebook_shows_the_saved_file_and_reads_its_title_aloud(noise, tmp_path):
+    noise.suptitle("Noise")
+    shown = show_figure(noise, tmp_path / "noise.png")
+    assert shown.data == (tmp_path / "noise.png").read_bytes()
+    assert shown.alt == "Noise"
 
 
 def test_save_leaves_nothing_half_written(noise, tmp_path, monkeypatch):
