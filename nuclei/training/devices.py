@@ -43,8 +43,8 @@ def prepare(seed, precision="auto"):
         For initial weights and whatever else Keras, NumPy and Python draw.
     precision : str
         "auto": mixed_float16 on a GPU, float32 on a CPU; or the name of a Keras dtype policy.
-        "mixed_bfloat16" is faster for most networks on CPUs that have AMX, and slow on those that
-        have no bfloat16 instructions at all: both are said.
+        "mixed_bfloat16" is faster for most networks on CPUs that have bfloat16 instructions, and
+        slow on others: both are said.
 
     Returns
     -------
@@ -134,14 +134,15 @@ def _advise_on_bfloat16(precision):
     flags = cpu_flags()
     if "flags" not in flags:  # not Linux, or not an x86 CPU
         return
-    if "bfloat16" in precision and not {"avx512_bf16", "amx_bf16"} & flags:
+    fast = {"avx512_bf16", "amx_bf16"} & flags
+    if "bfloat16" in precision and not fast:
         print(
             f"This CPU has no bfloat16 instructions (AVX512-BF16 or AMX), so {precision} is "
             'several times slower than float32: choose PRECISION = "float32".'
         )
-    elif (precision, keras.backend.backend()) == ("auto", "tensorflow") and "amx_bf16" in flags:
+    elif fast and (precision, keras.backend.backend()) == ("auto", "tensorflow"):
         print(
-            "This CPU has AMX: a UNet or a SegNet trains about twice as fast with "
+            "This CPU has bfloat16 instructions: most networks train up to twice as fast with "
             'PRECISION = "mixed_bfloat16".'
         )
 
