@@ -77,6 +77,12 @@ def test_mean_pooled_and_organs_differ_as_they_should(report):
     assert report["organs"]["lung"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
 
 
+def test_the_time_of_an_image_is_that_of_the_median(samples, monkeypatch):
+    monkeypatch.setattr(evaluation, "perf_counter", iter([0, 9, 10, 11, 20, 22]).__next__)
+    report = evaluation.evaluate(Red(), samples, progress=False, whole_only=True)
+    assert report["seconds_per_image"] == 2
+
+
 def test_patches_are_cut_as_in_training_and_pooled(report, samples):
     assert report["patches"]["count"] == 2 + 2 + 1  # 300 x 200 pixels: two patches down
     truth = np.concatenate([patches.cut(one.mask) for one in samples])
@@ -117,8 +123,10 @@ def test_threshold_is_where_nuclei_begin():
     report = evaluation.evaluate(Red(), small, threshold=0.9, progress=False)
     assert report["threshold"] == 0.9
     assert report["pooled"]["recall"] == report["patches"]["recall"] == 0
+    for begin in (0.1, np.float32(204) / 255):  # that of the nuclei itself
+        report = evaluation.evaluate(Red(), small, threshold=begin, progress=False)
+        assert report["pooled"]["recall"] == report["patches"]["recall"] == 1
     report = evaluation.evaluate(Red(), small, threshold=0.1, progress=False)
-    assert report["pooled"]["recall"] == report["patches"]["recall"] == 1
     assert report["pooled"]["precision"] == pytest.approx(0.5)
 
 

@@ -49,6 +49,17 @@ def test_one_prediction_over_two_nuclei():
     assert scores.f1_70 == 0
 
 
+@pytest.mark.parametrize("numbers", [(0, 1, 2), (0, 2, 1)])
+def test_aji_matches_the_highest_iou_first_and_of_equal_ones_the_larger_overlap(numbers):
+    def aji(truth, prediction):
+        return object_scores(np.array([prediction]), np.take(numbers, [truth])).aji
+
+    # 6 of 20 pixels of one nucleus, an IoU of 6 / 24, and all 4 of the other, 4 / 10.
+    assert aji([1] * 20 + [2] * 4, [0] * 14 + [5] * 10) == pytest.approx(4 / (24 + 10 - 4))
+    # 2 of 5 pixels, 2 / 6, and the only one of the other, 1 / 3.
+    assert aji([1] * 5 + [2], [0] * 3 + [5] * 3) == pytest.approx(2 / (6 + 3 - 2))
+
+
 def test_found_means_above_the_threshold():
     truth = np.array([[1, 1, 0]])
     assert object_scores(np.array([[1, 0, 0]]), truth).dq == 0  # an IoU of 0.5 exactly
