@@ -173,10 +173,14 @@ class TestPrediction:
     def test_a_giant_is_none(self):
         image = np.full((SIZE, SIZE, 3), (230, 180, 220), np.uint8)
         cv2.circle(image, (100, 100), 15, (90, 60, 150), -1)
-        cv2.circle(image, (300, 300), 90, (90, 60, 150), -1)  # 1600 um2
         cv2.circle(image, (430, 60), 15, (90, 60, 150), -1)
+        cv2.circle(image, (60, 450), 12, (90, 60, 150), -1)
+        without = predict_image(Dark(), image)
+        cv2.circle(image, (300, 300), 90, (90, 60, 150), -1)  # 1600 um2
         found = predict_image(Dark(), image)
-        assert set(np.unique(found.labels)) == {0, 1, 2}
+        assert set(np.unique(found.labels)) == {0, 1, 2, 3}
+        np.testing.assert_array_equal(found.labels, without.labels)
+        np.testing.assert_allclose(found.scores, without.scores)
         assert found.mask[100, 100] and found.mask[60, 430] and not found.mask[300, 300]
         assert found.excluded[300, 300] and not found.excluded[100, 100]
         small = predict_image(Dark(), image, mpp=0.125)  # the same circle has 400 um2

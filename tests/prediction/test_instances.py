@@ -64,6 +64,7 @@ class TestSeparate:
         probability = discs((20, 20, 2), (40, 60, 10))
         assert separate(probability, smallest=30).max() == 1
         assert separate(probability, smallest=5).max() == 2
+        assert separate(probability, threshold=np.float32(0.9)).max() == 1  # from it up
         assert separate(probability, threshold=0.95).max() == 0
 
     def test_holes_are_filled(self):
@@ -147,7 +148,7 @@ class TestScores:
 
     def test_features_are_those_of_each_object(self):
         maps = discs((20, 20, 9), (60, 70, 12))
-        maps[maps > 0.5] = np.random.default_rng(0).uniform(0.6, 0.99, (maps > 0.5).sum())
+        maps[maps > 0.5] = np.random.default_rng(0).uniform(0.9, 0.99, (maps > 0.5).sum())
         labels, areas, described = instances.divide(maps, smoothing=0)
         for number in np.unique(labels)[1:]:
             inside = labels == number
@@ -253,6 +254,16 @@ def test_objects_that_stay_are_numbered_without_gaps():
     assert found.dtype == np.int32 and found.tolist() == [[0, 2, 1], [0, 0, 0]]
     assert not instances.renumber(labels, kept & False).any()
     np.testing.assert_array_equal(instances.renumber(labels, np.ones(5, bool)), labels)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_gap_that_goes_on_beyond_the_image_is_no_hole(turns):
+    probability = discs((40, 50, 20))
+    probability[36:45, 46:55] = 0  # a hole, and cut through its middle a bay
+    for image, inside in (probability, True), (probability[40:], False):
+        image = np.rot90(image, turns)
+        labels = separate(image)
+        assert (labels > 0).sum() == (image > 0.5).sum() + 81 * inside
 
 
 def test_gaps_between_nuclei_are_no_holes():
