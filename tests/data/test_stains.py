@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from tiny_images import NOTHING, generator
 
 from nuclei.data import synthetic
+from nuclei.data.augmentation import augment
 from nuclei.data.batches import AugmentedBatches
 from nuclei.data.stains import STAINS, optical_density, restain, style, transmitted
 
@@ -45,11 +47,22 @@ def test_a_share_of_the_patches_gets_the_stains_of_another_image(share):
     make = {"batch_size": 10, "seed": 0, "size": 64, "stride": 48, "swap": share, **WEAK}
     batches, again = (AugmentedBatches(images, masks, **make) for _ in range(2))
     np.testing.assert_array_equal(again[3][0], batches[3][0])
-    drawn = [batches._swapped(0, np.random.default_rng(seed)) for seed in range(40)]
+    drawn = [batches._swapped(1, np.random.default_rng(seed)) for seed in range(40)]
+    assert all(styles is None or styles[0] is batches.styles[1] for styles in drawn)
     assert sum(styles is not None for styles in drawn) == pytest.approx(40 * share, abs=8)
     # Half of those that are drawn get their own.
     others = sum(styles is not None and styles[1] is not styles[0] for styles in drawn)
     assert others == pytest.approx(20 * share, abs=8)
+
+
+def test_a_patch_gets_the_stains_of_the_other_image():
+    mask, styles = IMAGE[..., 0] < 100, (style(IMAGE), style(OTHER))
+    plain, swapped = (
+        augment(IMAGE, mask, generator(), size=160, styles=given, **NOTHING)[0]
+        for given in (None, styles)
+    )
+    np.testing.assert_array_equal(swapped, restain(plain, *styles))
+    assert np.abs(swapped.astype(int) - plain).mean() > 10
 
 
 def test_glass_has_no_stains_to_swap():
