@@ -172,6 +172,7 @@ def test_what_is_validated_is_the_average_with_statistics_of_its_own(model, data
     ]
     found = best.get_layer("encoder1_normalization1").moving_mean
     np.testing.assert_allclose(found, np.mean(means, axis=0), atol=1e-4)
+    assert model.get_layer("encoder1_normalization1").momentum == 0.99  # as before
 
 
 class Killed(BaseException):
