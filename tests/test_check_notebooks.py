@@ -32,8 +32,9 @@ def stream(text):
     return {"output_type": "stream", "name": "stdout", "text": text.splitlines(keepends=True)}
 
 
-def picture(data, kind="image/png"):
-    return {"output_type": "display_data", "metadata": {}, "data": {kind: data}}
+def picture(data, kind="image/png", title="Nuclei"):
+    metadata = {kind: {"alt": title}} if title else {}
+    return {"output_type": "display_data", "metadata": metadata, "data": {kind: data}}
 
 
 def notebook(*cells, kernel="python3", **metadata):
@@ -103,6 +104,7 @@ def test_a_notebook_that_is_fit(tmp_path, fit):
             notebook(cell(3, "x", picture(f"<!--{ROOT}-->", "image/svg+xml"))),
             "cell 3 shows",
         ),
+        (notebook(cell(3, "x", picture("", title=None))), "cell 3 has a figure without a title"),
         ({"worksheets": []}, "it cannot be read as a notebook (KeyError"),
         ([], "it cannot be read as a notebook (TypeError"),
     ],

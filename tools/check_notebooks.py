@@ -75,6 +75,8 @@ def _of_cell(cell):
         yield "is not plain Python, so use no magics"
     if cell["metadata"].keys() & {"papermill", "execution"}:
         yield "keeps the times of its execution: run `make notebooks`"
+    if any("image/png" in data and "alt" not in meta for data, meta in _shown(cell["outputs"])):
+        yield "has a figure without a title for those who cannot see it: use `show_figure`"
     if shown := next(_machine_paths(cell["outputs"]), None):
         yield f"shows {shown}, a path of one machine: print paths relative to the repository"
 
@@ -90,6 +92,13 @@ def _count_functions(cell):
     tree = _parse(_text(cell["source"]))
     nodes = ast.walk(tree) if tree else ()
     return sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in nodes)
+
+
+def _shown(outputs):
+    """Yield what outputs show, by format, and the metadata of it."""
+    for output in outputs:
+        if "data" in output:
+            yield output["data"], output.get("metadata", {}).get("image/png", {})
 
 
 def _machine_paths(outputs):

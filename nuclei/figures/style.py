@@ -94,7 +94,7 @@ def show_figure(figure, path):
     Parameters
     ----------
     figure : Figure
-        Its title is the text for those who cannot see it.
+        Its title, or that of its first panel, is the text for those who cannot see it.
     path : str or Path
 
     Returns
@@ -108,7 +108,8 @@ def show_figure(figure, path):
     """
     from IPython.display import Image  # not at the top: commands draw figures without it
 
-    return Image(filename=save_figure(figure, path), alt=figure.get_suptitle())
+    title = figure.get_suptitle() or figure.axes[0].get_title()
+    return Image(filename=save_figure(figure, path), alt=title)
 
 
 def _png(figure, dpi):

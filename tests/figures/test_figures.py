@@ -38,6 +38,8 @@ def test_a_notebook_shows_the_saved_file_and_reads_its_title_aloud(noise, tmp_pa
     shown = show_figure(noise, tmp_path / "noise.png")
     assert shown.data == (tmp_path / "noise.png").read_bytes()
     assert shown.alt == "Noise"
+    figure = charts.comparison({"narrow": [[0.7, 0.8]]}, "Widths", "Dice")
+    assert show_figure(figure, tmp_path / "widths.png").alt == "Widths"
 
 
 def test_save_leaves_nothing_half_written(noise, tmp_path, monkeypatch):
