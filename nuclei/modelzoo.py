@@ -32,8 +32,8 @@ __all__ = [
     "write_metrics",
 ]
 
-LARGE = 12_500_000
-"""Above this number of parameters, weights are saved as float16: in float32 they take 50 MB."""
+LARGE = 6_000_000
+"""Above this number of parameters, weights are saved as float16: in float32 they take 24 MB."""
 
 
 def load(name):
