@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from .atomic import atomic_write, expand, write_json
 from .data import seen
 from .errors import InputError, reason
@@ -147,6 +149,9 @@ def _kind(layer):
 def as_saved(model, config):
     """Copy a network as it is saved: without an optimizer, and in float16 if it is `LARGE`.
 
+    It stays in float32 if a number is beyond the range of float16, as a variance of activations can
+    be.
+
     Parameters
     ----------
     model : keras.Model
@@ -157,8 +162,10 @@ def as_saved(model, config):
     -------
     keras.Model
     """
-    kept = _unset(config, "float16" if model.count_params() > LARGE else "float32")
-    kept.set_weights(model.get_weights())
+    weights, largest = model.get_weights(), np.finfo(np.float16).max
+    half = model.count_params() > LARGE and all(np.abs(w).max() < largest for w in weights)
+    kept = _unset(config, "float16" if half else "float32")
+    kept.set_weights(weights)
     return kept
 
 

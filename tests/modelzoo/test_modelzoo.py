@@ -85,6 +85,12 @@ def test_large_models_are_kept_and_measured_in_half_precision(tmp_path, trained,
     # All but the last convolution, which computes in float32 at any precision.
     assert stored.count(np.float16) == len(trained.weights) - 2
 
+    weights = trained.get_weights()
+    weights[-1] = weights[-1] + np.float32(1e5)  # float16 ends at 65504
+    rounded.set_weights(weights)
+    modelzoo.save(tmp_path / "small", rounded, CONFIG, HISTORY, METRICS)
+    assert_equal_weights(modelzoo.load(tmp_path / "small"), rounded)
+
 
 def test_models_are_found_by_name_and_by_path(folder, trained, monkeypatch):
     monkeypatch.setattr(modelfiles, "MODELS", folder.parent)
