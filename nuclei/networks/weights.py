@@ -70,7 +70,7 @@ def load_weights(model, path, cure):
         raise InputError(f"{path} has weights that are NaN or infinite: {cure}")
 
 
-def save_weights(model, path):
+def save_weights(model, path, epochs=None):
     """Save the weights of a network, and the state of its optimizer if it is compiled.
 
     Parameters
@@ -78,6 +78,9 @@ def save_weights(model, path):
     model : keras.Model
     path : str or Path
         A `.weights.h5` file.
+    epochs : int, optional
+        Number of epochs trained, for `read_epochs`. It lies in the same file, so that a run that is
+        killed leaves both or neither.
 
     Raises
     ------
@@ -86,4 +89,29 @@ def save_weights(model, path):
     """
     file = NamedBytes(Path(path).name.lower())
     model.save_weights(file)
+    if epochs is not None:
+        import h5py  # not at the top, because it is needed only with weights
+
+        with h5py.File(file, "r+") as opened:
+            opened.attrs["epochs"] = epochs
     Path(path).write_bytes(file.getbuffer())
+
+
+def read_epochs(path):
+    """Read the number of epochs that `save_weights` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `load_weights` has read.
+
+    Returns
+    -------
+    int or None
+        None if the file does not say, as those of earlier releases.
+    """
+    import h5py
+
+    with open(path, "rb") as file, h5py.File(file, "r") as opened:  # open(): without HDF5's lock
+        epochs = opened.attrs.get("epochs")
+    return None if epochs is None else int(epochs)

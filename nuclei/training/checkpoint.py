@@ -14,7 +14,7 @@ from ..atomic import atomic_write, locked, write_json
 from ..data.patch_files import PATCHES
 from ..errors import InputError
 from ..networks.strides import check_side
-from ..networks.weights import load_weights, save_weights
+from ..networks.weights import load_weights, read_epochs, save_weights
 from .history import read_history, write_history
 from .statistics import recompute_statistics
 
@@ -27,9 +27,10 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
 
     Needs an optimizer with `use_ema=True`. The averaged weights are validated and saved as best.
     Their batch normalisation statistics are those of `recompute_statistics`. The state consists of
-    the weights in training and the optimizer. All files are written completely or not at all, the
-    state last, so a run that is killed loses at most one epoch. From `restore` to the end of
-    `fit()` the folder is locked, so that a second process does not train in it.
+    the weights in training, the optimizer and the number of epochs. All files are written
+    completely or not at all, the state last, so a run that is killed loses at most one epoch. From
+    `restore` to the end of `fit()` the folder is locked, so that a second process does not train in
+    it.
 
     Parameters
     ----------
@@ -102,8 +103,10 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         steps = int(ops.convert_to_numpy(model.optimizer.iterations))
         if not steps:  # Keras silently skips an optimizer that does not fit
             raise InputError(f"{state} comes from a training in another precision: {cure}")
-        # Round up, because mixed precision does not count steps whose gradients overflow.
-        epochs = math.ceil(steps / self.steps_per_epoch)
+        epochs = read_epochs(state)
+        if epochs is None:  # of an earlier release
+            # Round up, because mixed precision does not count steps whose gradients overflow.
+            epochs = math.ceil(steps / self.steps_per_epoch)
         # A run killed between writing history and state has one row too many.
         self.history = read_history(self.folder)[:epochs]
         print(f"Resuming after epoch {epochs} from {self.folder}.")
@@ -178,7 +181,7 @@ class Checkpoint(keras.callbacks.SwapEMAWeights):
         self.history.append(row)
         write_history(self.folder, self.history)
         with atomic_write(self.folder / "state.weights.h5") as path:
-            save_weights(self.model, path)
+            save_weights(self.model, path, epochs=epoch + 1)
             super().on_epoch_end(epoch, logs)  # puts the averaged weights into the model
             if self.monitor is None:
                 self._average_statistics()

@@ -324,10 +324,21 @@ def test_patches_that_do_not_fit_the_network_are_refused_before_anything_is_writ
     assert not checkpoint.folder.exists()
 
 
-def test_steps_that_overflow_are_part_of_their_epoch(model, state):
-    # Mixed precision skips them without counting.
+def test_an_epoch_whose_steps_overflow_counts(model, data, tmp_path):
+    class Overflow(keras.callbacks.Callback):
+        """Mixed precision skips steps whose gradients overflow, and does not count them."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.optimizer.iterations.assign(1)
+
+    train(model, tmp_path, data, epochs=2, callbacks=[Overflow()])
+    restored = training.Checkpoint(tmp_path, PATCHES, STEPS)
+    assert restored.restore(model) == len(restored.history) == 2
+
+
+def test_a_state_of_an_earlier_release_counts_steps(model, state):
     restored = training.Checkpoint(state.parent, PATCHES, STEPS)
     assert restored.restore(model) == len(restored.history) == 1
-    model.optimizer.iterations.assign(STEPS - 1)
+    model.optimizer.iterations.assign(STEPS - 1)  # one overflowed
     model.save_weights(state)
     assert restored.restore(model) == len(restored.history) == 1
