@@ -100,7 +100,8 @@ def identity(name):
     -------
     str
         The name of a model in `models/`, as "unet" for "models/unet"; else the path of its folder,
-        absolute and without links. `load` takes both. Those of several are joined by "+".
+        absolute and without links. `load` takes both. Those of several are joined by "+", sorted,
+        because the order does not matter for a mean.
 
     Raises
     ------
@@ -108,9 +109,8 @@ def identity(name):
         As in `find`.
     """
     folders = [find(member).resolve() for member in members(name)]
-    return "+".join(
-        folder.name if folder.parent == MODELS.resolve() else str(folder) for folder in folders
-    )
+    shipped = MODELS.resolve()
+    return "+".join(sorted(one.name if one.parent == shipped else str(one) for one in folders))
 
 
 def weights_file(folder):

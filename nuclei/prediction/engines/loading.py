@@ -169,20 +169,20 @@ def fingerprint(name, engine):
     Returns
     -------
     str
-        16 hexadecimal digits.
+        16 hexadecimal digits, the same for several models in any order.
 
     Raises
     ------
     InputError
         If a file cannot be read.
     """
-    digest = hashlib.sha256()
+    parts = []
     for member in modelfiles.members(name):
         folder = modelfiles.find(member)
-        digest.update(modelfiles.fingerprint(folder).encode())
+        parts.append(modelfiles.fingerprint(folder).encode())
         if engine == "openvino-int8" and (path := modelfiles.int8_file(folder)).exists():
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+            parts[-1] += path.read_bytes()
+    return hashlib.sha256(b"".join(sorted(parts))).hexdigest()[:16]
 
 
 def _keras_sees_gpu():
