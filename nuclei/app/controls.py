@@ -1,6 +1,7 @@
 """The controls of the page and where they stand: what people move, and no more."""
 
 import html
+from pathlib import Path
 
 import ipywidgets as widgets
 
@@ -131,7 +132,17 @@ class Controls:
 
 
 def card(model):
-    """Key figures of a model, from its test images, in HTML."""
+    """Key figures of a model, or of each of several, from its test images, in HTML."""
+    members = modelfiles.members(model)
+    if len(members) == 1:
+        return f"<p>{_scores(model)}</p>"
+    names = (html.escape(Path(name).name) for name in members)
+    alone = zip(names, map(_scores, members), strict=True)
+    return "".join(f"<p>{name} alone:<br>{scores}</p>" for name, scores in alone)
+
+
+def _scores(model):
+    """The same of one model, in a sentence."""
     try:
         metrics = modelfiles.read_metrics(modelfiles.find(model))
     except InputError:  # no record of a model that predicts all the same
@@ -139,9 +150,9 @@ def card(model):
     test = metrics.get("test", {})
     mean = test.get("mean")
     if not mean:
-        return "<p>This model was not measured on test images.</p>"
+        return "This model was not measured on test images."
     words = [f"{title} {mean[key]['mean']:.3f}" for key, title in KEY_SCORES.items() if key in mean]
-    return f"<p>On {len(test['images'])} test images: {', '.join(words)}.</p>"
+    return f"On {len(test['images'])} test images: {', '.join(words)}."
 
 
 def table(row):

@@ -281,6 +281,14 @@ def test_a_model_may_have_a_path_and_no_record(tissue, tmp_path, monkeypatch):
         Page("vnet")
 
 
+def test_of_models_that_predict_together_each_has_its_scores(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    unet = module.card("unet").removeprefix("<p>")
+    assert unet.startswith("On 14 test images: Dice ")
+    alone = f"{tmp_path.name} alone:<br>This model was not measured on test images."
+    assert module.card(f"{tmp_path}+unet") == f"<p>{alone}</p><p>unet alone:<br>{unet}"
+
+
 def test_files_that_cannot_be_made_are_told(page, tissue, tmp_path, monkeypatch):
     send(page, f"{'x' * 300}.png", encoded(tissue, "PNG"))
     page.controls.save.click()
