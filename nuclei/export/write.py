@@ -64,7 +64,7 @@ def export(name, form, out=None, licence=None):
     out : str or Path, optional
         As for `output`.
     licence : str, optional
-        SPDX name of the licence of the weights, for "bioimageio"; known for those of MoNuSeg.
+        SPDX name of the licence of the weights, for "bioimageio" only; known for those of MoNuSeg.
 
     Returns
     -------
@@ -76,11 +76,17 @@ def export(name, form, out=None, licence=None):
     Raises
     ------
     InputError
-        If there is no such model or format, a package is missing, the output exists or cannot be
-        written, or the exported model differs from Keras by more than `formats.MOST`.
+        If there is no such model or format, the format has no place for a licence, a package is
+        missing, the output exists or cannot be written, or the exported model differs from Keras by
+        more than `formats.MOST`.
     """
     if form not in formats.SUFFIXES:
         raise InputError(f"There is no format {form}: choose {', '.join(formats.SUFFIXES)}.")
+    if licence is not None and form != "bioimageio":
+        raise InputError(
+            f"The format {form} has no place for a licence: leave --license out, or use --format "
+            "bioimageio."
+        )
     folder = find(name)
     path = output(folder, form, out)
     with silence_native_stderr():

@@ -122,6 +122,12 @@ def test_a_licence_must_be_known_before_the_model_is_loaded(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_licence_that_would_be_lost_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.delattr(modelzoo, "load")
+    with pytest.raises(InputError, match="The format keras has no place for a licence: leave"):
+        export(folder, "keras", tmp_path / "small.keras", licence="CC-BY-4.0")
+
+
 def test_a_model_that_differs_or_does_not_run_is_not_written(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(formats.RUNS, "keras", lambda _, batch: batch[..., :2] * 0 - 1)
     with pytest.raises(InputError, match=r"differs from Keras by .*nothing was written"):
