@@ -1,4 +1,4 @@
-"""Where the command `predict` writes: nothing may be lost there."""
+"""Where the commands `predict` and `evaluate` write: nothing may be lost there."""
 
 import os
 from contextlib import suppress
@@ -6,6 +6,30 @@ from contextlib import suppress
 from ..atomic import explain_write_errors
 from ..errors import InputError
 from ..images import name_of
+
+
+def check_file(path, others, option):
+    """Check the name of a result before minutes of work.
+
+    Parameters
+    ----------
+    path : Path
+    others : iterable of Path
+        The other files that the command reads or writes.
+    option : str
+        The option that gave `path`, for the sentence.
+
+    Raises
+    ------
+    InputError
+        If it is a folder, or one of the other files.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: choose a file in it for --{option}.")
+    if path.resolve() in {other.resolve() for other in others}:
+        raise InputError(
+            f"{path} is an image or another result, too: choose another name for --{option}."
+        )
 
 
 def check(images, options):
@@ -31,18 +55,15 @@ def check(images, options):
     stems, inputs = {}, {path.resolve() for path in images}
     every = dict.fromkeys(("probability", "overlay", "instances"), True)
     if report:
-        if report.is_dir():
-            raise InputError(f"{report} is a folder: choose a file in it for the report.")
-        written = {
-            result.resolve()
+        written = (
+            result
             for path in images
             for result in (
                 out / f"{name_of(path)}.json",  # the report of a slide
                 *results.paths(out, name_of(path), anndata=True, **every),
             )
-        }
-        if report.resolve() in inputs | written:
-            raise InputError(f"{report} is an image or a result: choose another name for --json.")
+        )
+        check_file(report, [*images, *written], "json")
     for path in images:
         other = stems.setdefault(key(name_of(path)), path)
         if other is not path:

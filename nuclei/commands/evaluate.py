@@ -6,7 +6,7 @@ import sys
 from ..atomic import explain_write_errors
 from ..errors import InputError, counted
 from ..prediction.engines import AUTO, ENGINES
-from . import parse_path
+from . import destination, parse_path
 
 OURS = {
     "json": rb'{\n "(data|reports)": ',
@@ -121,10 +121,7 @@ def _check_results(options):
     """Raise an InputError if results cannot be written, or would replace other files."""
     files = {option: path for option in OURS if (path := getattr(options, option))}
     for option, path in files.items():
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: choose a file in it for the results.")
-        if sum(path.resolve() == other.resolve() for other in files.values()) > 1:
-            raise InputError(f"{path} cannot hold two results: choose a file for each.")
+        destination.check_file(path, [files[other] for other in files if other != option], option)
         if option == "figure" and path.suffix.lower() != ".png":
             raise InputError(f"{path} should end in .png, as figures do: correct --figure.")
         if path.is_file() and not _is_ours(path, option):
