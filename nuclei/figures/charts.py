@@ -10,6 +10,9 @@ from matplotlib.patches import Patch
 
 from .style import BLUE, COLORS, GREY, VERMILION, YELLOW, figure_style, label_outside
 
+MANY = *COLORS, GREY, YELLOW
+"""Colours of many lines; more of them begin again."""
+
 
 @figure_style()
 def histograms(groups, bins, title, xlabel, ylabel):
@@ -113,7 +116,7 @@ def scores(reports, headings, title):
     axes = figure.subplots(1, len(headings), squeeze=False)[0]
     images = next(iter(reports.values()))["images"]
     organs = sorted({image["organ"] for image in images})
-    colors = dict(zip(organs, cycle((*COLORS, YELLOW, GREY)), strict=False))
+    colors = dict(zip(organs, cycle(MANY), strict=False))
     for axis, (score, heading) in zip(axes, headings.items(), strict=True):
         for number, image in enumerate(images):
             values = [report["images"][number][score] for report in reports.values()]
@@ -149,7 +152,7 @@ def costs(models, title, ylabel):
     figure = Figure(figsize=(7, 4.2))
     axis = figure.subplots()
     markers, keys = {}, []
-    for (name, (size, engines)), color in zip(models.items(), COLORS * 2, strict=False):
+    for (name, (size, engines)), color in zip(models.items(), cycle(MANY), strict=False):
         axis.plot(*zip(*engines.values(), strict=True), color=color, lw=0.8, zorder=1)
         for engine, (seconds, score) in engines.items():
             marker = markers.setdefault(engine, "osD^v"[len(markers) % 5])

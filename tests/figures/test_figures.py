@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from red import Red
 
+from nuclei import outputs
 from nuclei.errors import InputError
 from nuclei.figures import charts, tissue
 from nuclei.figures.density import EMPTY, density_map
@@ -179,6 +180,14 @@ def test_costs_place_each_model_with_each_engine():
         "keras",
         "openvino-int8",
     ]
+
+
+def test_costs_have_a_colour_for_each_of_the_shipped_models_and_forget_none_of_many():
+    models = {str(number): (1, {"keras": (1, 0.8)}) for number in range(20)}
+    dots = charts.costs(models, "Title", "Dice").axes[0].collections
+    assert len(dots) == len(models)
+    shipped = len(outputs.models_of())
+    assert len({tuple(dot.get_facecolor()[0]) for dot in dots[:shipped]}) == shipped
 
 
 def test_the_best_the_median_and_the_worst_image_are_shown():
