@@ -160,8 +160,10 @@ def _data(metrics):
 
 def start(metrics):
     """The first weights in words; a commit tells those of a model from later ones of its name."""
+    weights, comma, changes = metrics["start"].partition(", ")
     commit = metrics.get("start_commit")
-    return f"{metrics['start']} weights" + (f", trained at commit {commit}" if commit else "")
+    trained = f", trained at commit {commit}" if commit else ""
+    return f"{weights} weights{trained}{comma}{changes}"
 
 
 def _kept(metrics):

@@ -23,7 +23,7 @@ def test_tables_show_the_metrics(tmp_path):
     metrics = json.loads((shipped / "metrics.json").read_text())
     metrics["test"]["mean"]["dice"] = {"mean": 0.1234, "low": 0.1, "high": 0.2}
     metrics["test"]["patches"]["soft_dice_per_pixel"] = 0.5678
-    metrics |= {"start": "models/first", "start_commit": "1234567"}
+    metrics |= {"start": "models/first, widened from 8 to 16", "start_commit": "1234567"}
     scores = {"dice": 0.4321, "aji": 0.3, "pq": 0.2, "seconds_per_image": 0.117}
     metrics["processor"] = "9 CPU cores with AVX"
     metrics["engines"] = {"openvino-int8": {"val": scores, "test": scores}}
@@ -49,7 +49,7 @@ def test_tables_show_the_metrics(tmp_path):
     assert f"{row} {fast}\n" in pages[details]
     card = pages[folder / "README.md"]
     assert f"| validation | {fast}\n\n## Licence" in card
-    assert "| models/first weights, trained at commit 1234567 |" in card
+    assert "| models/first weights, trained at commit 1234567, widened from 8 to 16 |" in card
 
 
 def test_a_page_without_the_marks_is_refused(tmp_path):
