@@ -16,6 +16,7 @@ from nuclei.data.dataset import Sample
 from nuclei.errors import InputError
 
 
+@pytest.mark.tensorflow  # OpenVINO converts models of TensorFlow
 def test_reports_are_replaced_and_the_training_is_kept(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "unet"
     shutil.copytree(ROOT / "models" / "unet", folder)
