@@ -118,7 +118,7 @@ def test_the_cuda_libraries_resolve():
 
 
 def sources():
-    for folder in ("nuclei", "tools", "benchmarks"):
+    for folder in ("nuclei", "tools", "benchmarks", "experiments"):
         for path in (ROOT / folder).rglob("*.py"):
             yield path, path.read_text()
     for path in [*ROOT.glob("*.ipynb"), *(ROOT / "notebooks").glob("*.ipynb")]:
@@ -139,8 +139,8 @@ def imports(source):
 def test_whatever_is_imported_is_required():
     known = {requirement.name for requirement in requirements("requirements.txt")}
     known |= sys.stdlib_module_names | {"nuclei"}
-    scripts = [*ROOT.glob("tools/*.py"), *ROOT.glob("benchmarks/*.py")]
-    known |= {path.stem for path in scripts}
+    folders = "tools", "benchmarks", "experiments"  # their scripts import each other
+    known |= {path.stem for folder in folders for path in ROOT.glob(f"{folder}/*.py")}
     more = {"quantize.py": {one.name for one in requirements("requirements-quantize.txt")}}
     more["h5ad.py"] = {"anndata"}  # optional: a sentence says so where it is missing
     # Optional as well; some come with packages of requirements-export.txt.
