@@ -59,7 +59,7 @@ def test_the_record_of_a_model_of_other_data_is_kept(tmp_path, monkeypatch, caps
     said = "my_unet was trained on mine, so it is not measured or calibrated on MoNuSeg: score it"
     with pytest.raises(InputError, match=said):
         measure.measure(tmp_path, ["my_unet"])
-    assert quantize.main([folder]) == 1 and said in capsys.readouterr().err
+    assert quantize.main([str(folder)]) == 1 and said in capsys.readouterr().err
     assert path.read_text() == before
 
 

@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ and experiments/: how they are called, and how they end."""
+"""The scripts of benchmarks/, experiments/ and tools/: how they are called, and how they end."""
 
 import ast
 import re
@@ -15,6 +15,11 @@ SCRIPTS = {
     for path in sorted((ROOT / folder).glob("*.py"))
     if path.stem != "plain_pytorch"  # others import it
 }
+TOOLS = [
+    path
+    for path in sorted((ROOT / "tools").glob("*.py"))
+    if path.stem != "headless"  # run_notebooks imports it
+]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")]
 
 CALL = r"python\s+((?:benchmarks|experiments)/\w+\.py)(.*?)(?:`|\n\n|\n {4})"
@@ -31,6 +36,12 @@ def test_a_script_refuses_what_it_does_not_know_and_ends_in_a_sentence(name):
     assert re.search(r"ArgumentParser\(description=__doc__.splitlines\(\)\[0\]\)", source)
     assert ".parse_args()" in source
     assert source.endswith('if __name__ == "__main__":\n    run_script(main)\n')
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
+def test_a_tool_has_a_help_and_takes_no_option_for_a_name(path):
+    source = path.read_text(encoding="utf-8")
+    assert "ArgumentParser(description=__doc__" in source and "sys.argv" not in source
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

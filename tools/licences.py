@@ -1,8 +1,9 @@
-"""Write docs/licences.md: `make licences` lists the licences of all packages in requirements.lock.
+"""Write docs/licences.md, the licences of all packages in requirements.lock: `make licences`.
 
 They are read from the metadata of what is installed. One that is not in `ALLOWED` is an error.
 """
 
+import argparse
 import re
 import sys
 from importlib import metadata
@@ -173,6 +174,7 @@ def page(licences):
 
 def main():
     """Write the page, or say which licences are not known; return the exit code."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     licences = read(locked())
     if problems := sentences(licences):
         print(*problems, sep="\n", file=sys.stderr)

@@ -5,6 +5,7 @@ other engines and those of altered validation images, and keeps the record of th
 that `make refit` has trained on the validation images keeps what was measured on them before.
 """
 
+import argparse
 import os
 import platform
 import sys
@@ -96,5 +97,12 @@ def _summary(report):
     return {**means, "seconds_per_image": report["seconds_per_image"], **backend}
 
 
+def main():
+    """Measure the models that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", help="default: all that were trained on MoNuSeg")
+    measure(names=parser.parse_args().models)
+
+
 if __name__ == "__main__":
-    run_script(lambda: measure(names=sys.argv[1:]))
+    run_script(main)

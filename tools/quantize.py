@@ -4,6 +4,7 @@ The ranges of the numbers in each layer are measured on crops of the training im
 written only if it loses little on the validation images. It needs requirements-quantize.txt.
 """
 
+import argparse
 import logging
 import sys
 
@@ -147,8 +148,11 @@ def to_int8(model, batches, kept=()):
     return int8, facts
 
 
-def main(names):
-    """Quantise the models with these names, or all of MoNuSeg; return the exit code."""
+def main(arguments=None):
+    """Quantise the models that the command line names; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", help="default: all that were trained on MoNuSeg")
+    names = parser.parse_args(arguments).models
     monuseg.require()
     samples, validation = monuseg.load("train"), monuseg.load("val")
     failures = 0
@@ -163,4 +167,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    run_script(lambda: main(sys.argv[1:]))
+    run_script(main)

@@ -1,9 +1,11 @@
-"""Write the tables of results and the cards of the models from `metrics.json`."""
+"""Write the tables of results and the cards of the models from `metrics.json`: `make results`."""
+
+import argparse
 
 from nuclei import ROOT, modelfiles, modelzoo, outputs
 from nuclei.atomic import atomic_write
 from nuclei.data.alterations import ALTERATIONS
-from nuclei.errors import InputError
+from nuclei.errors import InputError, run_script
 from nuclei.model_card import ENGINE_HEADINGS, card, engine_rows, rows
 
 MARKS = "<!-- results: written by `make results` -->", "<!-- end of results -->"
@@ -201,31 +203,15 @@ def _fast(models, links):
     ]
 
 
-def update(check=False):
-    """Write the pages that are out of date.
-
-    Parameters
-    ----------
-    check : bool
-        Write nothing.
-
-    Returns
-    -------
-    list of Path
-        The pages that were out of date.
-    """
-    stale = {path: text for path, text in pages().items() if _current(path) != text}
-    if not check:
-        for path, text in stale.items():
+def main():
+    """Write the pages that are out of date, and say which."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    for path, text in pages().items():
+        if not path.exists() or path.read_text() != text:
             with atomic_write(path) as temporary:
                 temporary.write_text(text)
-    return list(stale)
-
-
-def _current(path):
-    return path.read_text() if path.exists() else None
+            print(f"{path.relative_to(ROOT)} written.")
 
 
 if __name__ == "__main__":
-    for page in update():
-        print(f"{page.relative_to(ROOT)} written.")
+    run_script(main)
