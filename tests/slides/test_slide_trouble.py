@@ -27,6 +27,14 @@ from nuclei.slides import dask_cluster, ome_zarr
 from nuclei.slides import predict as predict_slide
 
 
+def fill_the_disk(red, slide, out):
+    """Predict until the disk is full at the third tile; afterwards it has room again."""
+    red.ends_at = 3
+    with pytest.raises(InputError, match="disk is full"):
+        predict_slide.predict("red", slide, out)
+    red.calls, red.ends_at = 0, None
+
+
 class TestTrouble:
     def test_what_is_finished_is_not_done_again(self, undisturbed, red, slide, tmp_path):
         report = predict_slide.predict("red", slide, tmp_path / "undisturbed")
@@ -115,11 +123,8 @@ class TestTrouble:
     def test_an_interrupted_slide_whose_maps_are_lost_is_begun_again(
         self, undisturbed, red, slide, tmp_path, capsys
     ):
-        red.ends_at = 3
-        with pytest.raises(InputError, match="disk is full"):
-            predict_slide.predict("red", slide, tmp_path / "out")
+        fill_the_disk(red, slide, tmp_path / "out")
         shutil.rmtree(tmp_path / "out" / "slide.zarr")
-        red.calls, red.ends_at = 0, None
         predict_slide.predict("red", slide, tmp_path / "out")
         said = "slide.zarr is missing or damaged: the slide is begun again."
         assert said in capsys.readouterr().err
@@ -151,12 +156,9 @@ class TestTrouble:
         self, undisturbed, red, slide, tmp_path, caplog, monkeypatch
     ):
         monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [caplog.handler])
-        red.ends_at = 3
-        with pytest.raises(InputError, match="disk is full"):
-            predict_slide.predict("red", slide, tmp_path / "out")
+        fill_the_disk(red, slide, tmp_path / "out")
         assert not caplog.records  # else Dask prints a traceback before the sentence
         assert not (tmp_path / "out" / "slide.json").exists()
-        red.calls, red.ends_at = 0, None
         predict_slide.predict("red", slide, tmp_path / "out")
         assert 0 < red.calls <= 2
         assert_same(results(tmp_path / "out"), undisturbed)
@@ -212,10 +214,7 @@ class TestTrouble:
     def test_a_slide_that_is_replaced_by_one_of_its_size_is_not_mixed(
         self, undisturbed, red, slide, tmp_path
     ):
-        red.ends_at = 3
-        with pytest.raises(InputError, match="disk is full"):
-            predict_slide.predict("red", slide, tmp_path / "out")
-        red.calls, red.ends_at = 0, None
+        fill_the_disk(red, slide, tmp_path / "out")
         true = slide.read_bytes()
         slide.write_bytes(replaced(true))
         for out in ("out", "undisturbed"):
@@ -268,11 +267,8 @@ class TestTrouble:
             dask_cluster._result(future)
 
     def test_what_zarr_was_writing_is_removed(self, undisturbed, red, slide, tmp_path):
-        red.ends_at = 3
-        with pytest.raises(InputError, match="disk is full"):
-            predict_slide.predict("red", slide, tmp_path / "out")
+        fill_the_disk(red, slide, tmp_path / "out")
         (tmp_path / "out/slide.zarr/0/0.0123.partial").touch()
-        red.calls, red.ends_at = 0, None
         predict_slide.predict("red", slide, tmp_path / "out")
         assert not list((tmp_path / "out").rglob("*.partial"))
 
@@ -323,9 +319,7 @@ class TestTrouble:
         self, undisturbed, red, slide, tmp_path, monkeypatch, older
     ):
         """Settings of an older version do not name the stain, which it did not change."""
-        red.ends_at = 3
-        with pytest.raises(InputError, match="disk is full"):
-            predict_slide.predict("red", slide, tmp_path / "out")
+        fill_the_disk(red, slide, tmp_path / "out")
         begun = tmp_path / "out" / "slide.work" / "settings.json"
         settings = json.loads(begun.read_text())
         if older:
@@ -335,7 +329,6 @@ class TestTrouble:
             patched.setattr(stain_strength, "factor", lambda image: 1.5)
             with pytest.raises(SlideError, match=r"another stain \(1.0, not 1.5\): use another"):
                 predict_slide.predict("red", slide, tmp_path / "out")
-        red.calls, red.ends_at = 0, None
         predict_slide.predict("red", slide, tmp_path / "out")
         assert red.calls < 4
         assert_same(results(tmp_path / "out"), undisturbed)
