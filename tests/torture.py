@@ -63,8 +63,8 @@ class Started:
         self.said.touch()
         environment = {**environment, "TORTURE": self.mark}
         if forked and not prefix:
-            task = torture_runs.run, (module, arguments, environment, str(self.said))
-            self.process = FORKS.Process(target=task[0], args=task[1])
+            words = module, arguments, environment, str(self.said)
+            self.process = FORKS.Process(target=torture_runs.run, args=words)
             self.process.start()
             self.pid, self.wait_for = self.process.pid, self.process.join
         else:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
 from slide_files import replaced
 from torture_runs import RUNS, SlideRun, difference
@@ -40,8 +40,8 @@ class Trouble:
         return code, said.strip().splitlines()[-1].rpartition("\r")[2] if said.strip() else ""
 
     def refused(self, code, last, *words):
-        """Whether a run has ended with one sentence that holds one of these words."""
-        known = any(word in last for word in words) if words else True
+        """Assert that a run has ended with one sentence that holds one of these words, if any."""
+        known = not words or any(word in last for word in words)
         assert code == 1 and last.endswith(".") and known, f"exit code {code}, and it says: {last}"
 
     def completes(self, out):
@@ -179,17 +179,13 @@ def mount(*words):
     subprocess.run(["mount", *map(str, words)], check=True, capture_output=True)
 
 
-class mounted:  # noqa: N801
+@contextmanager
+def mounted(folder, size):
     """A small file system in memory, for the `with` block; needs root."""
-
-    def __init__(self, folder, size):
-        self.folder, self.size = Path(folder), size
-
-    def __enter__(self):
-        self.folder.mkdir()
-        mount("-t", "tmpfs", "-o", f"size={self.size}", "none", self.folder)
-        return self.folder
-
-    def __exit__(self, *_):
-        subprocess.run(["umount", "-l", self.folder], check=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", f"size={size}", "none", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -4,21 +4,14 @@ import sys
 from pathlib import Path
 
 from nuclei.data.download import download
-from nuclei.errors import InputError
+from nuclei.errors import run_script
 
 
 def main():
-    """Download; return the exit code of `python -m nuclei`."""
+    """Download what the command line names."""
     folder, sums, *urls = sys.argv[1:]
-    try:
-        download(folder, {url.rpartition("/")[2]: url for url in urls}, Path(sums))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    download(folder, {url.rpartition("/")[2]: url for url in urls}, Path(sums))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -23,6 +23,7 @@ from tiny_monuseg import published, tiny_images
 
 from nuclei import ROOT
 from nuclei.data import synthetic
+from nuclei.errors import run_script
 from nuclei.slides.pyramid import write_pyramid
 
 
@@ -70,7 +71,7 @@ def run(module, arguments, environment, said):
     for name in ("__file__", "__spec__"):  # what Dask starts does not import torture.py
         vars(sys.modules["__main__"]).pop(name, None)
     sys.modules["__main__"].__spec__ = None
-    sys.exit(importlib.import_module(module).main())
+    run_script(importlib.import_module(module).main)
 
 
 class _Run:
@@ -79,6 +80,18 @@ class _Run:
 
     def prepare(self, folder):
         """Write what the runs read."""
+
+    def check(self, out):
+        """Say which file is not whole, although it has its final name."""
+        try:
+            self.read(out)
+        except Exception as error:
+            return f"half a file: {type(error).__name__}: {error}"
+        return None
+
+    def read(self, out):
+        """Read all files that have their final names; an error if one is not whole."""
+        raise NotImplementedError
 
     def forget(self, out):
         """Remove what a run has written."""
@@ -109,27 +122,22 @@ class SlideRun(_Run):
         """Those of Dask, not what `multiprocessing` keeps beside them."""
         return [one for one in family if "spawn_main" in " ".join(one.cmdline())]
 
-    def check(self, out):
-        """Say which file is not whole, although it has its final name."""
-        try:
-            if (path := out / "slide.json").exists():
-                json.loads(path.read_text())
-                for kind in ("geojson", "parquet"):
-                    assert (out / f"slide.{kind}").exists(), f"there is a report, but no {kind}"
-            if (path := out / "slide.geojson").exists():
-                json.loads(path.read_text())
-            if (path := out / "slide.parquet").exists():
-                pq.read_table(path)
-            for path in out.glob("slide.work/nuclei/[0-9]*.npy"):
-                np.load(path)
-            if (out / "slide.work" / "settings.json").exists():
-                store = zarr.open_group(out / "slide.zarr", mode="r")
-                for place in store, store["labels/nuclei"]:
-                    for level in place.attrs["multiscales"][0]["datasets"]:
-                        place[level["path"]][:]
-        except Exception as error:
-            return f"half a file: {type(error).__name__}: {error}"
-        return None
+    def read(self, out):
+        if (path := out / "slide.json").exists():
+            json.loads(path.read_text())
+            for kind in ("geojson", "parquet"):
+                assert (out / f"slide.{kind}").exists(), f"there is a report, but no {kind}"
+        if (path := out / "slide.geojson").exists():
+            json.loads(path.read_text())
+        if (path := out / "slide.parquet").exists():
+            pq.read_table(path)
+        for path in out.glob("slide.work/nuclei/[0-9]*.npy"):
+            np.load(path)
+        if (out / "slide.work" / "settings.json").exists():
+            store = zarr.open_group(out / "slide.zarr", mode="r")
+            for place in store, store["labels/nuclei"]:
+                for level in place.attrs["multiscales"][0]["datasets"]:
+                    place[level["path"]][:]
 
     def result(self, out):
         found = files(out)
@@ -146,18 +154,13 @@ class TrainingRun(_Run):
     def command(self, out, rng):
         return "torture_training", [str(out)]
 
-    def check(self, out):
-        """Say which file is not whole, although it has its final name."""
-        try:
-            for name in ("best", "state"):
-                if (path := out / f"{name}.weights.h5").exists():
-                    arrays(path)
-            if (path := out / "history.csv").exists():
-                rows = list(csv.reader(path.open(newline="")))
-                assert rows and len(set(map(len, rows))) == 1
-        except Exception as error:
-            return f"half a file: {type(error).__name__}: {error}"
-        return None
+    def read(self, out):
+        for name in ("best", "state"):
+            if (path := out / f"{name}.weights.h5").exists():
+                arrays(path)
+        if (path := out / "history.csv").exists():
+            rows = list(csv.reader(path.open(newline="")))
+            assert rows and len(set(map(len, rows))) == 1
 
     def result(self, out):
         found = files(out)
@@ -199,19 +202,14 @@ class DownloadRun(_Run):
     def command(self, out, rng):
         return "torture_download", [str(out / "MoNuSeg"), str(self.sums), *self.archives]
 
-    def check(self, out):
-        """Say which file is not whole, although it has its final name."""
-        try:
-            for path in out.rglob("[A-Z]*.*"):
-                if path.suffix == ".zip":
-                    assert zipfile.ZipFile(path).testzip() is None
-                elif path.suffix in (".tif", ".png"):
-                    Image.open(path).load()
-            if (out / "MoNuSeg").exists():
-                assert len([path for path in (out / "MoNuSeg").rglob("*") if path.is_file()]) == 20
-        except Exception as error:
-            return f"half a file: {type(error).__name__}: {error}"
-        return None
+    def read(self, out):
+        for path in out.rglob("[A-Z]*.*"):
+            if path.suffix == ".zip":
+                assert zipfile.ZipFile(path).testzip() is None
+            elif path.suffix in (".tif", ".png"):
+                Image.open(path).load()
+        if (out / "MoNuSeg").exists():
+            assert len([path for path in (out / "MoNuSeg").rglob("*") if path.is_file()]) == 20
 
     def result(self, out):
         return files(out)

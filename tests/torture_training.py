@@ -7,7 +7,7 @@ import numpy as np
 
 from nuclei import training
 from nuclei.data.batches import AugmentedBatches
-from nuclei.errors import InputError
+from nuclei.errors import run_script
 from nuclei.networks import unet
 from nuclei.training import devices
 
@@ -48,16 +48,9 @@ def train(folder):
 
 
 def main():
-    """Train; return the exit code of `python -m nuclei`."""
-    try:
-        train(Path(sys.argv[1]))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    """Train into the folder that the command line names."""
+    train(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)
