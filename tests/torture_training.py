@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from dark_patches import SIZES, dark_patches
 
 from nuclei import training
 from nuclei.data.batches import AugmentedBatches
@@ -14,17 +15,9 @@ from nuclei.training import devices
 STEPS, EPOCHS, SEED = 3, 4, 0
 
 
-def patches():
-    """Twelve patches in which nuclei are dark."""
-    rng = np.random.default_rng(SEED)
-    masks = rng.random((12, 4, 4)).repeat(8, 1).repeat(8, 2) < 0.4
-    images = np.where(masks[..., None], 80, 200) + rng.integers(-20, 20, (*masks.shape, 3))
-    return images.astype(np.uint8), masks
-
-
 def train(folder):
-    images, masks = patches()
-    batches = AugmentedBatches(images, masks, 4, SEED, size=32, stride=32)
+    images, masks = dark_patches(12)
+    batches = AugmentedBatches(images, masks, 4, SEED, **SIZES)
     devices.prepare(SEED, "float32")
     network = unet(2, 1)
     network.compile(

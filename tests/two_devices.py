@@ -10,6 +10,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"  # for JAX
 import keras
 import numpy as np
 import reference
+from dark_patches import SIZES, dark_patches
 
 from nuclei import training
 from nuclei.data.batches import AugmentedBatches
@@ -17,7 +18,6 @@ from nuclei.networks.unet import unet
 from nuclei.training import devices
 
 STEPS = 3
-SIZES = {"size": 32, "stride": 32}
 folder = sys.argv[1]
 keras.distribution.list_devices = lambda kind: [f"{kind}:0", f"{kind}:1"]
 if keras.backend.backend() == "tensorflow":
@@ -39,10 +39,7 @@ class CountDevices(keras.callbacks.Callback):
             self.found = self.model.distribute_strategy.num_replicas_in_sync
 
 
-rng = np.random.default_rng(0)
-masks = rng.random((8, 4, 4)).repeat(8, 1).repeat(8, 2) < 0.4
-images = np.where(masks[..., None], 80, 200) + rng.integers(-20, 20, (*masks.shape, 3))
-images = images.astype(np.uint8)
+images, masks = dark_patches(8)
 validation = images, masks[..., None].astype(np.float32)
 
 keras.config.set_dtype_policy("mixed_float16")  # as on GPUs

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import reference
+from dark_patches import SIZES, dark_patches
 
 from nuclei import training
 from nuclei.atomic import locked
@@ -18,8 +19,6 @@ from nuclei.training.history import read_history, write_history
 
 STEPS, EPOCHS = 3, 4
 
-
-SIZES = {"size": 32, "stride": 32}
 PATCHES = SimpleNamespace(size=32)
 """What a checkpoint asks of the training data before a training."""
 
@@ -42,11 +41,7 @@ def test_a_training_step_is_traced_once(tmp_path):
 
 @pytest.fixture(scope="module")
 def data():
-    """Ten patches in which nuclei are dark, which a tiny UNet learns in a few steps."""
-    rng = np.random.default_rng(0)
-    masks = rng.random((10, 4, 4)).repeat(8, 1).repeat(8, 2) < 0.4
-    images = np.where(masks[..., None], 80, 200) + rng.integers(-20, 20, (*masks.shape, 3))
-    return images.astype(np.uint8), masks
+    return dark_patches(10)
 
 
 def compiled(width=2, depth=1):
