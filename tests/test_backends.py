@@ -6,7 +6,6 @@ Backends cannot be loaded beside each other, so that each is compared with `refe
 
 import keras
 import numpy as np
-import pytest
 import reference
 
 from nuclei import modelzoo
@@ -43,7 +42,6 @@ def test_fixed_weights_give_the_same_probabilities(tmp_path):
         np.testing.assert_allclose(probability, expected, atol=1e-4)
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="models/unet has not been trained yet")
 def test_shipped_weights_give_the_same_probabilities():
     images = tissue(128)
     expected = reference.unet(reference.read(WEIGHTS), images)[..., 0]
