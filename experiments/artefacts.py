@@ -1,6 +1,6 @@
 """What is excluded as ink, glass or too large: false nuclei in made cases, and the loss on MoNuSeg.
 
-    python experiments/artefacts.py [--models unet unet_instances] [--cases unet unet_instances]
+    python experiments/artefacts.py [--models unet ...] [--cases unet unet_instances]
 
 Prints, for MoNuSeg train and val, how near annotated nuclei come to each limit and what is taken
 away of them; the scores of the models on val with and without the exclusions; what ink does to the

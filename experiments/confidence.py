@@ -5,7 +5,7 @@
 Predicts the 24 training images with each model, divides the masks into objects, and fits a
 logistic regression: an object that shares a pixel with an annotated nucleus counts as 1, any other
 as 0. Models with a learnt distance have weights of their own. Then prints Dice of the pixels of
-all nuclei, AJI and PQ on the 6 validation images, for several values of `min_score`.
+all nuclei, AJI, shared AJI and PQ on the 6 validation images, for several values of `min_score`.
 """
 
 import argparse
