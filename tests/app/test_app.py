@@ -19,6 +19,7 @@ from PIL import Image
 from skimage.draw import polygon
 from sockets import listening
 
+import app
 from nuclei import ROOT
 from nuclei.data import synthetic
 from nuclei.slides.pyramid import write_pyramid
@@ -100,10 +101,7 @@ def test_nothing_listens_beyond_this_computer(server):
 
 
 def test_what_cannot_be_served_is_said(capsys, monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "tools")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # with or without Voila
-    import app
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

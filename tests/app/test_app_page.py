@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import app
 from nuclei.data import synthetic
 from nuclei.errors import InputError
 from nuclei.slides.pyramid import write_pyramid
@@ -360,6 +361,9 @@ class TestSelection:
 
 
 class TestSlides:
+    def test_the_server_names_the_folder_in_the_variable_that_the_page_reads(self):
+        assert app.VARIABLE == fields.VARIABLE
+
     def test_a_served_page_offers_no_files_unless_a_folder_was_named(self, monkeypatch):
         monkeypatch.delenv(fields.VARIABLE, raising=False)
         assert fields.folder_of("") is None and fields.folder_of("slides") == "slides"

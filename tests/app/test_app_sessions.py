@@ -1,24 +1,13 @@
 """Which kernels of the page are ended, without a server."""
 
 import asyncio
-import importlib.util
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
-import pytest
-
-from nuclei import ROOT
+import app
 
 
-@pytest.fixture
-def app():
-    found = importlib.util.spec_from_file_location("app", ROOT / "tools" / "app.py")
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
-def test_kernels_of_visitors_who_left_end_and_those_that_wait_stay(app):
+def test_kernels_of_visitors_who_left_end_and_those_that_wait_stay():
     kernels = {name: SimpleNamespace(last_activity=None) for name in ("waiting", "left")}
     asked = []
 
@@ -43,7 +32,7 @@ def test_kernels_of_visitors_who_left_end_and_those_that_wait_stay(app):
     assert kernels["waiting"].last_activity >= before  # who gets it has time to connect
 
 
-def test_a_server_ends_the_kernels_of_visitors_who_left(app):
+def test_a_server_ends_the_kernels_of_visitors_who_left():
     given = app.settings(8866, "token")
     assert f"--MappingKernelManager.cull_idle_timeout={app.IDLE}" in given
     assert "--Voila.ip=127.0.0.1" in given
