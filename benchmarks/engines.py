@@ -116,7 +116,7 @@ def main():
     """Time the networks, then the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="unet", help="default: %(default)s")
-    parser.add_argument("--side", type=int, default=1056, help="pixels (default: %(default)s)")
+    parser.add_argument("--side", type=whole, default=1056, help="pixels (default: %(default)s)")
     parser.add_argument("--repeats", type=whole, default=7, help="rounds (default: %(default)s)")
     parser.add_argument("--image", type=Path, help="for the command (default: one of MoNuSeg)")
     options = parser.parse_args()

@@ -21,6 +21,7 @@ import numpy as np
 import tifffile
 
 from nuclei import ROOT
+from nuclei.commands.predict import whole
 from nuclei.data import monuseg
 from nuclei.errors import InputError, run_script
 from nuclei.prediction import engines
@@ -118,7 +119,7 @@ print(np.mean(times))
 def main():
     """Measure one run, and with --processes also one and two processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=6144, help="pixels (default: %(default)s)")
+    parser.add_argument("--side", type=whole, default=6144, help="pixels (default: %(default)s)")
     parser.add_argument("--tissue", type=float, default=0.4, help="fraction (default: %(default)s)")
     parser.add_argument("--model", default="unet_instances", help="default: %(default)s")
     choices = engines.AUTO, *engines.ENGINES
