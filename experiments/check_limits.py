@@ -112,7 +112,7 @@ def measured(samples, others):
             yield whose, overlap.SAME, [measure(one, two) for one, two in some]
     own = [align(one.image, one.mask) for one in samples]
     yield "fit of an annotation with its image", FIT, [one.fit for one in own]
-    yield "shift of an annotation, pixels", SHIFT, [np.hypot(*one[:2]) for one in own]
+    yield "shift of an annotation, pixels", SHIFT, [np.hypot(one.down, one.right) for one in own]
     number = len(samples)
     wrong = [
         align(samples[i].image, samples[(i + 1 + step) % number].mask).fit

@@ -19,8 +19,8 @@ from nuclei.prediction import engines
 from nuclei.scores import KEY_SCORES
 from nuclei.training import devices
 
-REFERENCE, *OTHERS = engines.ENGINES
-"""The whole report is that of the first engine, Keras."""
+REFERENCE = engines.ENGINES[0]
+"""The whole report is that of this engine, Keras."""
 
 INSTRUCTIONS = {"avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2"}
 """What decides the seconds of a CPU most, as Linux names it and as people do; the best first."""
@@ -51,7 +51,7 @@ def measure(root=modelzoo.MODELS, names=()):
         unseen = {"test": images["test"]} if "refit" in metrics else images
         before = metrics.get("engines", {}) if "refit" in metrics else {}
         metrics["processor"], metrics["engines"] = processor(), {}
-        for engine in (REFERENCE, *OTHERS):
+        for engine in engines.ENGINES:
             try:
                 loaded = engines.load(folder, engine)
             except InputError as error:
@@ -70,10 +70,10 @@ def measure(root=modelzoo.MODELS, names=()):
         if "val" in unseen:
             loaded = engines.load(folder, "openvino")  # as Keras to 0.0001, and faster
             metrics["altered"] = {
-                name: _summary(
-                    evaluation.evaluate(loaded, altered(unseen["val"], name), whole_only=True)
+                way: _summary(
+                    evaluation.evaluate(loaded, altered(unseen["val"], way), whole_only=True)
                 )
-                for name in ALTERATIONS
+                for way in ALTERATIONS
             }
         modelzoo.write_metrics(folder, metrics)
         mean, seconds = metrics["test"]["mean"], time.perf_counter() - start

@@ -62,7 +62,7 @@ def quantize(name, samples, validation):
     scores = {
         score: [report["mean"][score]["mean"] for report in reports] for score in ("dice", "aji")
     }
-    said = ", ".join(f"{name} {old:.4f} to {new:.4f}" for name, (old, new) in scores.items())
+    said = ", ".join(f"{score} {old:.4f} to {new:.4f}" for score, (old, new) in scores.items())
     if any(old - new > LOSS for old, new in scores.values()):
         raise InputError(
             f"{folder.name} would lose more than {LOSS} on the validation images ({said}): add "

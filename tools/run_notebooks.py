@@ -33,7 +33,7 @@ DOWNLOAD = "`.venv/bin/python -m nuclei download`"
 
 
 def notebooks():
-    """List all notebooks in reading order: patches, networks, whole slides, comparison."""
+    """List all notebooks: that of the patches first, the comparison last."""
     found = [Path(f"{FIRST}.ipynb"), *sorted(Path("notebooks").glob("*.ipynb"))]
     return sorted(found, key=lambda path: path.stem == LAST)
 
